@@ -1,7 +1,8 @@
 /*
- * Arenas: memory that lives and dies together (a request, a connection, one decode). Allocation is a pointer bump, there
- * is no free of a single object. An arena has a limit in bytes, so that nothing a client sends can make it grow without
- * bound: beyond the limit arena_alloc answers NULL, and the caller turns that into an error for that client.
+ * Arenas: memory that lives and dies together (a request, a connection, one decode). Allocation is
+ *a pointer bump, there is no free of a single object. An arena has a limit in bytes, so that
+ *nothing a client sends can make it grow without bound: beyond the limit arena_alloc answers NULL,
+ *and the caller turns that into an error for that client.
  *
  *	struct arena arena;
  *	arena_init(&arena, 1 << 20);
@@ -17,8 +18,8 @@ struct arena_block;
 
 struct arena {
 	struct arena_block *blocks; /* newest first */
-	char *next, *end;           /* free room in the newest block */
-	size_t used_bytes;          /* sum of the blocks' sizes */
+	char *next, *end;	    /* free room in the newest block */
+	size_t used_bytes;	    /* sum of the blocks' sizes */
 	size_t limit_bytes;
 };
 
@@ -27,14 +28,18 @@ void arena_done(struct arena *arena);
 /* Everything allocated is gone; the first block is kept for the next use. */
 void arena_reset(struct arena *arena);
 
-/* Uninitialised, aligned to 16 bytes; NULL when the arena's limit or the machine's memory is reached. */
+/* Uninitialised, aligned to 16 bytes; NULL when the arena's limit or the machine's memory is
+ * reached. */
 void *arena_alloc(struct arena *arena, size_t size);
 /* COUNT times SIZE zeroed bytes, overflow checked; NULL as above. */
 void *arena_alloc_zero(struct arena *arena, size_t count, size_t size);
-/* A copy with a NUL behind it (not counted in size); null stays null. On exhaustion size is -1 and data NULL. */
+/* A copy with a NUL behind it (not counted in size); null stays null. On exhaustion size is -1 and
+ * data NULL. */
 struct str arena_str(struct arena *arena, struct str from);
 /* printf into the arena, NUL-terminated; NULL when exhausted. */
-char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *arena_printf(struct arena *arena, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
-#define arena_new(arena, type)              ((type *)arena_alloc_zero((arena), 1, sizeof(type)))
-#define arena_new_array(arena, type, count) ((type *)arena_alloc_zero((arena), (count), sizeof(type)))
+#define arena_new(arena, type) ((type *)arena_alloc_zero((arena), 1, sizeof(type)))
+#define arena_new_array(arena, type, count) \
+	((type *)arena_alloc_zero((arena), (count), sizeof(type)))

@@ -1,6 +1,6 @@
 /*
- * Views of bytes that somebody else owns, and big-endian loads and stores. A view never owns memory: it is valid as long
- * as the buffer or arena it points into.
+ * Views of bytes that somebody else owns, and big-endian loads and stores. A view never owns
+ * memory: it is valid as long as the buffer or arena it points into.
  */
 #pragma once
 
@@ -46,7 +46,8 @@ static inline bool str_equal(struct str a, struct str b)
 	return a.size == b.size && (a.size <= 0 || memcmp(a.data, b.data, (size_t)a.size) == 0);
 }
 
-/* Byte order, shorter first where one begins the other; null before everything. Sign of the result as memcmp's. */
+/* Byte order, shorter first where one begins the other; null before everything. Sign of the result
+ * as memcmp's. */
 static inline int str_compare(struct str a, struct str b)
 {
 	int32_t common = a.size < b.size ? a.size : b.size;
@@ -68,17 +69,17 @@ static inline bool uuid_is_zero(const struct uuid *id)
 /* For printf("%.*s", STR_ARGS(s)). */
 #define STR_ARGS(s) ((s).size > 0 ? (int)(s).size : 0), ((s).size > 0 ? (s).data : "")
 
-#define BYTES_LOAD_STORE(bits)                                                                     \
-	static inline uint##bits##_t load_be##bits(const void *from)                               \
-	{                                                                                          \
-		uint##bits##_t value;                                                              \
-		memcpy(&value, from, sizeof(value));                                               \
-		return __builtin_bswap##bits(value);                                               \
-	}                                                                                          \
-	static inline void store_be##bits(void *to, uint##bits##_t value)                          \
-	{                                                                                          \
-		value = __builtin_bswap##bits(value);                                              \
-		memcpy(to, &value, sizeof(value));                                                 \
+#define BYTES_LOAD_STORE(bits)                                            \
+	static inline uint##bits##_t load_be##bits(const void *from)      \
+	{                                                                 \
+		uint##bits##_t value;                                     \
+		memcpy(&value, from, sizeof(value));                      \
+		return __builtin_bswap##bits(value);                      \
+	}                                                                 \
+	static inline void store_be##bits(void *to, uint##bits##_t value) \
+	{                                                                 \
+		value = __builtin_bswap##bits(value);                     \
+		memcpy(to, &value, sizeof(value));                        \
 	}
 BYTES_LOAD_STORE(16)
 BYTES_LOAD_STORE(32)
