@@ -16,7 +16,7 @@ enum compression {
 	COMPRESSION_ZSTD = 4,
 };
 
-enum { COMPRESSION_COUNT = 5 };
+#define COMPRESSION_COUNT 5
 
 /* Kafka's name ("none", "gzip"…); NULL for a codec that doesn't exist. */
 const char *compression_name(int compression);
