@@ -34,7 +34,7 @@ struct task {
 struct timer {
 	uint64_t deadline_ns; /* private: by the monotonic clock */
 	uint64_t order;	      /* private: breaks ties */
-	uint32_t heap_place;  /* private: 1 + index in the shard's heap, 0 when not set */
+	struct timer *child, *next, *previous; /* private: places in the shard's heap */
 	void (*fire)(struct shard *shard, struct timer *timer);
 };
 
@@ -67,7 +67,7 @@ void timer_set(struct shard *shard, struct timer *timer, uint64_t deadline_ns);
 void timer_stop(struct shard *shard, struct timer *timer);
 static inline bool timer_is_set(const struct timer *timer)
 {
-	return timer->heap_place != 0;
+	return timer->previous != NULL;
 }
 
 /* What a program gives the machine: START runs as the first step of shard 0; STOP as a step of

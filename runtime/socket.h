@@ -32,6 +32,7 @@ struct socket_op {
 	/* Private. */
 	struct {
 		struct shard *shard;
+		struct socket *socket; /* in whose slot the operation stands */
 		void *buffer;
 		size_t size;
 		struct piece *pieces;
