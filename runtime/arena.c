@@ -57,7 +57,8 @@ void arena_reset(struct arena *arena)
 	arena->used_bytes = oldest->size;
 }
 
-/* Blocks double up to a bound, so that small requests stay small and large ones need few calls to malloc. */
+/* Blocks double up to a bound, so that small requests stay small and large ones need few calls to
+ * malloc. */
 static bool arena_grow(struct arena *arena, size_t need)
 {
 	size_t size = arena->used_bytes;

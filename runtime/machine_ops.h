@@ -2,10 +2,10 @@
  * The seam between what both machines share and what each does its own way. Private to runtime/:
  * logic includes shard.h, file.h, socket.h, offload.h and fiber.h and never sees this.
  *
- * Shared (runtime/*.c): the queue of steps, timers, fibers, buffers, the front of every call in
- * those headers. Each call fills its operation and passes it on through `struct machine_ops`. An
- * implementation embeds `struct shard`, `struct file`, `struct socket` and `struct listener` as the
- * FIRST member of its own objects, implements the ops, and drives its shards:
+ * Shared (the .c files right here): the queue of steps, timers, fibers, buffers, the front of every
+ *call in those headers. Each call fills its operation and passes it on through `struct
+ *machine_ops`. An implementation embeds `struct shard`, `struct file`, `struct socket` and `struct
+ *listener` as the FIRST member of its own objects, implements the ops, and drives its shards:
  *
  *	shard->now_ns = ...;                    the clock, before each step
  *	if (!shard_timer_step(shard))           at most one due timer
@@ -36,8 +36,8 @@ struct machine_ops {
 	/* By op->ask.kind (enum file_op_kind) and what else op->ask holds; ask.file is kept open by
 	 * a reference of the op's own. */
 	void (*file_submit)(struct shard *shard, struct file_op *op);
-	int64_t (*file_read_cached)(struct shard *shard, struct file *file, void *buffer,
-		size_t size, uint64_t offset);
+	int64_t (*file_read_cached)(
+		struct shard *shard, struct file *file, void *buffer, size_t size, uint64_t offset);
 	bool (*file_is_cached)(
 		struct shard *shard, struct file *file, uint64_t offset, uint64_t size);
 	/* The last reference is gone; from any thread. Frees the object. */
@@ -49,6 +49,7 @@ struct machine_ops {
 	/* Frees the object. */
 	void (*listener_close)(struct listener *listener);
 
+	/* On success op->socket is set and attached to SHARD. */
 	void (*socket_connect)(struct shard *shard, struct socket_op *op);
 	void (*socket_attach)(struct socket *socket);
 	struct address (*socket_peer)(const struct socket *socket);
@@ -69,9 +70,9 @@ struct shard {
 	uint64_t now_ns;       /* set before each step */
 	const void *step_code; /* address of the function that the last step ran, for reports */
 
-	struct list ready;     /* tasks in the order in which they run */
-	struct timer *timers;  /* the earliest, root of a pairing heap; NULL when none is set */
-	uint64_t timers_set;   /* so far: breaks ties */
+	struct list ready;    /* tasks in the order in which they run */
+	struct timer *timers; /* the earliest, root of a pairing heap; NULL when none is set */
+	uint64_t timers_set;  /* so far: breaks ties */
 
 	struct {
 		struct fiber *running;
@@ -89,12 +90,18 @@ void shard_done(struct shard *shard);
 bool shard_timer_step(struct shard *shard);
 /* Runs the oldest queued task; false when none is queued. */
 bool shard_task_step(struct shard *shard);
+/* Part of shard_done: every fiber's stack, also of those that still wait. */
+void fibers_free_all(struct shard *shard);
+/* For calls that wait for an operation: parks the running fiber, without regard to fiber_wake; and,
+ * from a step, lets it go on at once. */
+void fiber_block(struct shard *shard);
+void fiber_unblock(struct fiber *fiber);
 /* UINT64_MAX when no timer is set. */
 uint64_t shard_next_deadline_ns(const struct shard *shard);
 
 enum file_op_kind {
-	FILE_OP_OPEN, /* path, flags (enum file_flags) -> ret.file with one reference */
-	FILE_OP_READ, /* file, part, offset */
+	FILE_OP_OPEN,  /* path, flags (enum file_flags) -> ret.file with one reference */
+	FILE_OP_READ,  /* file, part, offset */
 	FILE_OP_WRITE, /* file, parts, part_count, offset, size (their sum) */
 	FILE_OP_SYNC,
 	FILE_OP_TRUNCATE, /* file, size */
@@ -133,7 +140,7 @@ struct path_listing_builder {
 	struct path_listing_name {
 		char *name;
 		bool is_folder;
-	} *names;
+	} * names;
 	uint32_t count, capacity;
 };
 int path_listing_add(struct path_listing_builder *builder, const char *name, bool is_folder);

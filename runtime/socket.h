@@ -81,6 +81,7 @@ int listener_open(struct shard *shard, const struct address *address, struct lis
 struct address listener_address(const struct listener *listener);
 void listener_close(struct listener *listener);
 
+/* OP->socket is the new socket when the result is 0; it is attached to SHARD already. */
 void socket_connect(struct shard *shard, struct socket_op *op, const struct address *to);
 void socket_attach(struct shard *shard, struct socket *socket);
 struct address socket_peer(const struct socket *socket);
