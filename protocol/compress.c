@@ -43,6 +43,7 @@ void compress_context_free(struct compress_context *context)
 	free(context->decoded.data);
 	free(context->pending_block.data);
 	free(context->packed_block.data);
+	free(context->window.data);
 	free(context->lz4_state);
 	free(context->lz4_hc_state);
 	free(context);

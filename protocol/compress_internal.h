@@ -55,6 +55,7 @@ struct compress_context {
 	struct compress_block pending_block; /* lz4, snappy: the block being written, before … */
 	struct compress_block packed_block;  /* … and after compression */
 	void *lz4_state, *lz4_hc_state;
+	struct compress_block window; /* batch_records: decompressed bytes not yet consumed */
 };
 
 /* At least CAPACITY bytes in the block, or -ENOMEM. */
