@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "runtime/properties.h"
+#include "runtime/property_file.h"
 
 static bool parse_int32(struct str text, int32_t *ret)
 {
@@ -38,24 +38,24 @@ int meta_properties_parse(
 	struct arena *arena, struct str text, struct meta_properties *ret, const char **ret_why)
 {
 	struct meta_properties properties = {.cluster_id = STR_NULL, .node_id = -1};
-	struct properties entries;
+	struct property_file entries;
 	struct str version, node_id, directory_id;
 	int32_t line;
-	int error = properties_parse(arena, text, &entries, &line);
+	int error = property_file_parse(arena, text, &entries, &line);
 
 	if (error == -ENOMEM)
 		return error;
 	*ret_why = "it is no properties file";
 	if (error < 0)
 		return -EBADMSG;
-	version = properties_get(&entries, STR("version"));
+	version = property_file_get(&entries, STR("version"));
 	*ret_why = "version is not a number";
 	if (!str_is_null(version) && !parse_int32(trimmed(version), &properties.version))
 		return -EBADMSG;
 	*ret_why = "version is neither 0 nor 1";
 	if (properties.version != 0 && properties.version != 1)
 		return -EPROTONOSUPPORT;
-	node_id = properties_get(
+	node_id = property_file_get(
 		&entries, properties.version == 0 ? STR("broker.id") : STR("node.id"));
 	*ret_why = "node.id is missing";
 	if (str_is_null(node_id) && properties.version > 0)
@@ -64,11 +64,11 @@ int meta_properties_parse(
 		properties.version == 0 ? "broker.id is not a number" : "node.id is not a number";
 	if (!str_is_null(node_id) && !parse_int32(node_id, &properties.node_id))
 		return -EBADMSG;
-	properties.cluster_id = properties_get(&entries, STR("cluster.id"));
+	properties.cluster_id = property_file_get(&entries, STR("cluster.id"));
 	*ret_why = "cluster.id is missing";
 	if (str_is_null(properties.cluster_id) && properties.version > 0)
 		return -EBADMSG;
-	directory_id = properties_get(&entries, STR("directory.id"));
+	directory_id = property_file_get(&entries, STR("directory.id"));
 	if (!str_is_null(directory_id)) {
 		*ret_why = "directory.id is not 22 characters of base64";
 		if (uuid_parse(directory_id, &properties.directory_id) < 0)
@@ -103,7 +103,7 @@ static const char *format_entry(struct arena *arena, const char *name, struct st
 {
 	if (str_is_null(value))
 		return "";
-	value = properties_escape(arena, value, false);
+	value = property_file_escape(arena, value, false);
 	return str_is_null(value) ? NULL : arena_printf(arena, "%s=%.*s\n", name, STR_ARGS(value));
 }
 

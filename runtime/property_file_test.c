@@ -1,4 +1,4 @@
-#include "runtime/properties.h"
+#include "runtime/property_file.h"
 
 #include <errno.h>
 
@@ -16,10 +16,10 @@ static void tear_down(void)
 	arena_done(&arena);
 }
 
-TestSuite(properties, .init = set_up, .fini = tear_down);
+TestSuite(property_file, .init = set_up, .fini = tear_down);
 
 /* One text with every form that Java's documentation names; expected pairs are what java.util.Properties loads. */
-Test(properties, reads_what_java_reads)
+Test(property_file, reads_what_java_reads)
 {
 	static const char text[] = "# comment\n! another \\\nfruits   apple, banana, \\\n     pear, \\\n  \t mango\n"
 				   "  a=1\r\nb : 2\rc 3\nempty=\nalone\nk\\ 1\\=x=y=z\\:\\\\\n#c\\\nd=\\u0041\\u00e9\\t|\n\n\\\nlast=\\";
@@ -34,10 +34,10 @@ Test(properties, reads_what_java_reads)
 		{STR("d"), STR("A\xc3\xa9\t|"), 13},
 		{STR("last"), STR(""), 15},
 	};
-	struct properties properties;
+	struct property_file properties;
 	int32_t line;
 
-	cr_assert_eq(properties_parse(&arena, STR(text), &properties, &line), 0);
+	cr_assert_eq(property_file_parse(&arena, STR(text), &properties, &line), 0);
 	for (int32_t i = 0; i < properties.count; i++) {
 		cr_assert_lt(i, (int32_t)array_length(expected));
 		cr_assert(str_equal(properties.entries[i].key, expected[i].key), "key %d: %.*s", i,
@@ -50,39 +50,39 @@ Test(properties, reads_what_java_reads)
 }
 
 /* The last of two equal keys counts, a missing one is null. */
-Test(properties, the_last_value_counts)
+Test(property_file, the_last_value_counts)
 {
-	struct properties properties;
+	struct property_file properties;
 	int32_t line;
 
-	cr_assert_eq(properties_parse(&arena, STR("a=1\na=2\n"), &properties, &line), 0);
-	cr_assert(str_equal(properties_get(&properties, STR("a")), STR("2")));
-	cr_assert(str_is_null(properties_get(&properties, STR("b"))));
+	cr_assert_eq(property_file_parse(&arena, STR("a=1\na=2\n"), &properties, &line), 0);
+	cr_assert(str_equal(property_file_get(&properties, STR("a")), STR("2")));
+	cr_assert(str_is_null(property_file_get(&properties, STR("b"))));
 }
 
 /* A broken escape names its line. */
-Test(properties, refuses_a_broken_unicode_escape)
+Test(property_file, refuses_a_broken_unicode_escape)
 {
-	struct properties properties;
+	struct property_file properties;
 	int32_t line = 0;
 
-	cr_assert_eq(properties_parse(&arena, STR("a=1\nb=\\u12g4\n"), &properties, &line), -EINVAL);
+	cr_assert_eq(property_file_parse(&arena, STR("a=1\nb=\\u12g4\n"), &properties, &line), -EINVAL);
 	cr_assert_eq(line, 2);
-	cr_assert_eq(properties_parse(&arena, STR("b=\\u12"), &properties, &line), -EINVAL);
+	cr_assert_eq(property_file_parse(&arena, STR("b=\\u12"), &properties, &line), -EINVAL);
 }
 
 /* What is escaped and written reads back the same. */
-Test(properties, escapes_read_back)
+Test(property_file, escapes_read_back)
 {
 	static const struct str values[] = {STR("plain"), STR(" lead"), STR("a=b:c#d!e\\f"), STR("t\tn\nr\r")};
 
 	for (size_t i = 0; i < array_length(values); i++) {
-		struct str key = properties_escape(&arena, values[i], true), value = properties_escape(&arena, values[i], false);
+		struct str key = property_file_escape(&arena, values[i], true), value = property_file_escape(&arena, values[i], false);
 		char *text = arena_printf(&arena, "%.*s=%.*s\n", STR_ARGS(key), STR_ARGS(value));
-		struct properties properties;
+		struct property_file properties;
 		int32_t line;
 
-		cr_assert_eq(properties_parse(&arena, str_from(text), &properties, &line), 0);
+		cr_assert_eq(property_file_parse(&arena, str_from(text), &properties, &line), 0);
 		cr_assert_eq(properties.count, 1);
 		cr_assert(str_equal(properties.entries[0].key, values[i]));
 		cr_assert(str_equal(properties.entries[0].value, values[i]));

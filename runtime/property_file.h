@@ -11,14 +11,14 @@ struct property {
 	int32_t line; /* counted from 1: where it begins */
 };
 
-struct properties {
+struct property_file {
 	struct property *entries; /* in the order of the file; a key may come twice, the last one counts */
 	int32_t count;
 };
 
 /* -ENOMEM when the arena is exhausted, -EINVAL with the line in *ret_line for a malformed \u escape. */
-int properties_parse(struct arena *arena, struct str text, struct properties *ret, int32_t *ret_line);
+int property_file_parse(struct arena *arena, struct str text, struct property_file *ret, int32_t *ret_line);
 /* The last value of KEY; null when it is not there. */
-struct str properties_get(const struct properties *properties, struct str key);
+struct str property_file_get(const struct property_file *properties, struct str key);
 /* TEXT with the escapes that Java writes, in the arena; size -1 when exhausted. */
-struct str properties_escape(struct arena *arena, struct str text, bool is_key);
+struct str property_file_escape(struct arena *arena, struct str text, bool is_key);

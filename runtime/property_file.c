@@ -1,4 +1,4 @@
-#include "runtime/properties.h"
+#include "runtime/property_file.h"
 
 #include <errno.h>
 
@@ -145,9 +145,9 @@ static int parse_entry(char *line, int32_t size, struct property *ret)
 	return 0;
 }
 
-int properties_parse(struct arena *arena, struct str text, struct properties *ret, int32_t *ret_line)
+int property_file_parse(struct arena *arena, struct str text, struct property_file *ret, int32_t *ret_line)
 {
-	struct properties properties = {0};
+	struct property_file properties = {0};
 	int32_t at = 0, line_number = 1, first_line, size, lines = 1;
 	char *room;
 
@@ -178,7 +178,7 @@ int properties_parse(struct arena *arena, struct str text, struct properties *re
 	return 0;
 }
 
-struct str properties_get(const struct properties *properties, struct str key)
+struct str property_file_get(const struct property_file *properties, struct str key)
 {
 	for (int32_t i = properties->count - 1; i >= 0; i--)
 		if (str_equal(properties->entries[i].key, key))
@@ -186,7 +186,7 @@ struct str properties_get(const struct properties *properties, struct str key)
 	return STR_NULL;
 }
 
-struct str properties_escape(struct arena *arena, struct str text, bool is_key)
+struct str property_file_escape(struct arena *arena, struct str text, bool is_key)
 {
 	struct str escaped = STR_NULL;
 	int32_t size = 0;
