@@ -57,6 +57,7 @@ class Field:
         self.array = kind.startswith('[]')
         self.kind = kind[2:] if self.array else kind
         self.fields = None
+        self.siblings = set()
         if self.kind[0].isupper():
             inner = spec.get('fields') or structs[self.kind]
             self.fields = [Field(f, structs) for f in inner]
@@ -80,6 +81,18 @@ class Field:
         if self.kind in ('bytes', 'records'):
             return None if self.kind == 'records' else b''
         return text or ''
+
+
+def _share_names(one, other):
+    """Lets each list of fields know the names that the other generation has, so that one body fits both."""
+    names = {f.name for f in one} | {f.name for f in other}
+    for fields in (one, other):
+        for field in fields:
+            field.siblings = names
+    by_name = {f.name: f for f in other}
+    for field in one:
+        if field.fields and field.name in by_name and by_name[field.name].fields:
+            _share_names(field.fields, by_name[field.name].fields)
 
 
 class Message:
@@ -223,7 +236,7 @@ class RawArray:
 
 
 def _write_fields(w, owner, fields, version, flexible, values):
-    known = {f.name for f in fields} | {'_tags'}
+    known = {f.name for f in fields} | {'_tags'} | (fields[0].siblings if fields else set())
     for name in values:
         if name not in known:
             raise KeyError(f'{owner} has no field {name}')
@@ -327,6 +340,8 @@ class Registry:
         self.new = load_messages(kafka_4)
         self.old = load_messages(kafka_3)
         self.apis = {}  # name without 'Request' -> (key, lowest, highest)
+        for name in self.new.keys() & self.old.keys():
+            _share_names(self.new[name].fields, self.old[name].fields)
         named = {m.key: m.name for m in self.new.values() if m.type == 'request'}
         for generation in (self.old, self.new):
             for message in generation.values():
