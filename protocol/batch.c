@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include "protocol/crc32c.h"
+#include "protocol/errors.h"
 
 /* The legacy entry behind the shared start: crc, magic, attributes, from magic 1 a timestamp, key,
  * value. */
@@ -194,21 +195,21 @@ int16_t batch_error_code(int error)
 {
 	switch (error) {
 	case 0:
-		return 0;
+		return KAFKA_NONE;
 	case BATCH_ERROR_CORRUPT:
-		return 2; /* CORRUPT_MESSAGE */
+		return KAFKA_CORRUPT_MESSAGE;
 	case BATCH_ERROR_TOO_LARGE:
-		return 10; /* MESSAGE_TOO_LARGE */
+		return KAFKA_MESSAGE_TOO_LARGE;
 	case BATCH_ERROR_TIMESTAMP:
-		return 32; /* INVALID_TIMESTAMP */
+		return KAFKA_INVALID_TIMESTAMP;
 	case BATCH_ERROR_FORMAT:
-		return 43; /* UNSUPPORTED_FOR_MESSAGE_FORMAT */
+		return KAFKA_UNSUPPORTED_FOR_MESSAGE_FORMAT;
 	case BATCH_ERROR_COMPRESSION:
-		return 76; /* UNSUPPORTED_COMPRESSION_TYPE */
+		return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
 	case BATCH_ERROR_INVALID:
 	case BATCH_ERROR_BOMB:
-		return 87; /* INVALID_RECORD */
+		return KAFKA_INVALID_RECORD;
 	default:
-		return -1; /* UNKNOWN_SERVER_ERROR */
+		return KAFKA_UNKNOWN_SERVER_ERROR;
 	}
 }

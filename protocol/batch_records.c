@@ -376,6 +376,12 @@ int batch_records_begin(struct batch_records *records, struct compress_context *
 	return error;
 }
 
+const uint8_t *batch_records_encoded(
+	const struct batch_records *records, const struct record *record)
+{
+	return records->next - record->size;
+}
+
 void batch_records_end(struct batch_records *records)
 {
 	struct compress_block *window;

@@ -57,6 +57,10 @@ int batch_records_begin(struct batch_records *records, struct compress_context *
  */
 int batch_records_next(struct batch_records *records, struct record *ret_record);
 void batch_records_end(struct batch_records *records);
+/* The encoded bytes of the record just given, record->size of them. Not for skimmed ones of
+ * magic 2. */
+const uint8_t *batch_records_encoded(
+	const struct batch_records *records, const struct record *record);
 
 /*
  * The first record whose timestamp is the batch's max timestamp, as ListOffsets for the max
