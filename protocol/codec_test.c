@@ -309,7 +309,9 @@ Test(codec, a_nullable_struct_may_default_to_a_struct)
 	with_default = encode(&consumer_group_member_metadata_value_schema, 0, &value);
 	value.classic_member_metadata = NULL;
 	with_null = encode(&consumer_group_member_metadata_value_schema, 0, &value);
+	/* One tagged field: tag 0, one byte, a varint of 0. */
 	cr_assert_eq(with_null.size, with_default.size + 3);
+	cr_assert_eq(memcmp(with_null.data + with_null.size - 4, "\1\0\1\0", 4), 0);
 	cr_assert_eq(schema_decode(&consumer_group_member_metadata_value_schema, 0,
 			     output_bytes(&with_null), &arena, &again, NULL, NULL),
 		0);

@@ -221,6 +221,7 @@ static int decode_array(struct decoder *d, const struct schema_plan *plan,
 			rc = decode_struct(d, step->plan, (char *)array + (size_t)i * size);
 		break;
 	case OP_STRUCT_POINTER:
+	case OP_TAGGED_STRUCT_POINTER:
 	case OP_ARRAY:
 	case OP_COMPACT_ARRAY:
 		ensure(!"an element that the generator does not make");
@@ -232,14 +233,22 @@ static int decode_struct_pointer(struct decoder *d, const struct schema_plan *pl
 	const struct schema_step *step, void *member)
 {
 	void *inner = NULL;
+	bool is_null = false;
 
-	if (step->nullable) {
+	if (step->op == OP_TAGGED_STRUCT_POINTER) {
+		uint32_t present;
+
+		if (!decode_varint(d, &present))
+			return FAIL(-EBADMSG, "a malformed varint");
+		is_null = (int32_t)present <= 0;
+	} else if (step->nullable) {
 		NEED(1);
 		/* A negative byte is null; anything else announces the struct. */
-		if ((int8_t)*d->next++ < 0) {
-			memcpy(member, &inner, sizeof(inner));
-			return 0;
-		}
+		is_null = (int8_t)*d->next++ < 0;
+	}
+	if (is_null) {
+		memcpy(member, &inner, sizeof(inner));
+		return 0;
 	}
 	inner = arena_alloc(d->arena, step->plan->of->size);
 	if (!inner)
@@ -301,6 +310,7 @@ static int decode_step(
 	case OP_STRUCT:
 		return decode_struct(d, step->plan, member);
 	case OP_STRUCT_POINTER:
+	case OP_TAGGED_STRUCT_POINTER:
 		return decode_struct_pointer(d, plan, step, member);
 	case OP_ARRAY:
 	case OP_COMPACT_ARRAY:

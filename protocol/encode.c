@@ -199,6 +199,7 @@ static int encode_array(struct encoder *e, const struct schema_plan *plan,
 				(const char *)array + (size_t)i * step->plan->of->size);
 		break;
 	case OP_STRUCT_POINTER:
+	case OP_TAGGED_STRUCT_POINTER:
 	case OP_ARRAY:
 	case OP_COMPACT_ARRAY:
 		ensure(!"an element that the generator does not make");
@@ -219,7 +220,7 @@ static int encode_struct_pointer(struct encoder *e, const struct schema_plan *pl
 
 		if (!to)
 			return EXHAUSTED;
-		*to = inner ? 1 : 0xff;
+		*to = inner ? 1 : step->op == OP_TAGGED_STRUCT_POINTER ? 0 : 0xff;
 	}
 	return inner ? encode_struct(e, step->plan, inner) : 0;
 }
@@ -286,6 +287,7 @@ static int encode_step(struct encoder *e, const struct schema_plan *plan,
 	case OP_STRUCT:
 		return encode_struct(e, step->plan, member);
 	case OP_STRUCT_POINTER:
+	case OP_TAGGED_STRUCT_POINTER:
 		return encode_struct_pointer(e, plan, step, member);
 	case OP_ARRAY:
 	case OP_COMPACT_ARRAY:

@@ -85,7 +85,9 @@ enum schema_op {
 	OP_RECORDS,
 	OP_COMPACT_RECORDS,
 	OP_STRUCT,
-	OP_STRUCT_POINTER, /* a byte below zero for null, else a byte and the struct */
+	OP_STRUCT_POINTER,	  /* a byte below zero for null, else a byte and the struct */
+	OP_TAGGED_STRUCT_POINTER, /* a varint, 0 for null, and the struct: what Kafka's classes do
+				     in a tagged field */
 	OP_ARRAY,
 	OP_COMPACT_ARRAY,
 };

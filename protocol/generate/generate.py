@@ -207,12 +207,14 @@ class Plans:
         self.counts = {}
         self.out = []
 
-    def op(self, field, flexible, element):
+    def op(self, field, flexible, element, tagged=False):
         kind = field.type
         if field.array and not element:
             return ("OP_COMPACT_ARRAY" if flexible else "OP_ARRAY"), (1 if flexible else 4)
         if field.is_struct:
-            return ("OP_STRUCT_POINTER" if is_pointer(field) and not element else "OP_STRUCT"), None
+            if not is_pointer(field) or element:
+                return "OP_STRUCT", None
+            return ("OP_TAGGED_STRUCT_POINTER" if tagged else "OP_STRUCT_POINTER"), None
         if kind in ("string", "bytes", "records") and flexible:
             return "OP_COMPACT_" + kind.upper(), 1
         return "OP_" + kind.upper(), MIN_SIZES[kind]
@@ -220,7 +222,7 @@ class Plans:
     def step(self, struct, index, field, version):
         """(C text, smallest size) of one field in one version."""
         flexible = struct.message.is_flexible(version) and not field.inflexible
-        op, size = self.op(field, flexible, False)
+        op, size = self.op(field, flexible, False, version in field.tagged)
         nullable = version in field.nullable
         parts = [f".op = {op}", f".offset = offsetof(struct {c_name(struct)}, {c_member(field)})", f".field = {index}"]
         plan = None
