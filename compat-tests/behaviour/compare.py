@@ -47,15 +47,19 @@ class Rules:
 class Normaliser:
     """Turns one broker's transcript into plain values that can be compared. One for each transcript."""
 
-    def __init__(self, rules, session_prefix, keep_internal, keep_foreign, ports):
+    def __init__(self, rules, session_prefix, keep_internal, keep_foreign, ports, folders=()):
         self.rules = rules
         self.prefix = session_prefix
         self.keep_internal = keep_internal
         self.keep_foreign = keep_foreign
         self.ports = ports
+        self.folders = folders
         self.symbols = {}
 
-    def foreign(self, value):
+    def foreign(self, value, path):
+        """Whether an element of a list is there only because of other scenarios on the same broker."""
+        if path == 'ListGroups.Groups':
+            return not value['GroupId'].startswith(self.prefix + '-')
         if not isinstance(value, dict) or self.keep_foreign:
             return False
         for field in NAME_FIELDS:
@@ -66,6 +70,12 @@ class Normaliser:
                 if name.startswith('__') and not self.keep_internal:
                     return True
         return False
+
+    def text(self, value):
+        """A string without the folder and the ports that the fixture gave the broker."""
+        for folder in self.folders:
+            value = value.replace(folder, '<folder>')
+        return re.sub(r':(\d+)', lambda m: ':<port>' if int(m[1]) in self.ports else m[0], value)
 
     def order_key(self, value, path):
         if isinstance(value, dict):
@@ -87,10 +97,12 @@ class Normaliser:
             if value in EMPTY:
                 return value
             return self.symbols.setdefault(value, f'<{len(self.symbols) + 1}>')
+        if isinstance(value, str):
+            return self.text(value)
         if isinstance(value, dict):
             return {k: self.value(v, f'{path}.{k}') for k, v in value.items()}
         if isinstance(value, list):
-            kept = [v for v in value if not self.foreign(v)]
+            kept = [v for v in value if not self.foreign(v, path)]
             if 'unordered' in rules:
                 kept.sort(key=lambda v: self.order_key(v, path))
             return [self.value(v, path) for v in kept]
