@@ -329,3 +329,86 @@ void *persistent_map_next(struct persistent_map_iterator *iterator)
 	push_left(iterator, node->right);
 	return current(iterator);
 }
+
+/* ---- differences ---- */
+
+/* What is left of one version, next key on top: whole subtrees, and nodes whose left side is done.
+ */
+struct diff_cursor {
+	struct {
+		const struct persistent_node *node;
+		bool whole;
+	} stack[2 * PERSISTENT_MAP_DEPTH_MAX];
+	int depth;
+};
+
+static void diff_push(struct diff_cursor *cursor, const struct persistent_node *node, bool whole)
+{
+	if (!node)
+		return;
+	ensure(cursor->depth < 2 * PERSISTENT_MAP_DEPTH_MAX);
+	cursor->stack[cursor->depth].node = node;
+	cursor->stack[cursor->depth++].whole = whole;
+}
+
+/* Opens the subtree on top: its left side, the node, its right side. */
+static void diff_open(struct diff_cursor *cursor)
+{
+	const struct persistent_node *node = cursor->stack[--cursor->depth].node;
+
+	diff_push(cursor, node->right, true);
+	diff_push(cursor, node, false);
+	diff_push(cursor, node->left, true);
+}
+
+static bool diff_top_is_whole(const struct diff_cursor *cursor)
+{
+	return cursor->depth > 0 && cursor->stack[cursor->depth - 1].whole;
+}
+
+static const struct persistent_node *diff_top(const struct diff_cursor *cursor)
+{
+	return cursor->depth > 0 ? cursor->stack[cursor->depth - 1].node : NULL;
+}
+
+void persistent_map_diff(const struct persistent_map_type *type, struct persistent_map before,
+	struct persistent_map after,
+	void (*changed)(void *argument, void *object_before, void *object_after), void *argument)
+{
+	struct diff_cursor a = {.depth = 0}, b = {.depth = 0};
+
+	diff_push(&a, before.root, true);
+	diff_push(&b, after.root, true);
+	while (a.depth > 0 || b.depth > 0) {
+		const struct persistent_node *left = diff_top(&a), *right = diff_top(&b);
+		bool left_whole = diff_top_is_whole(&a), right_whole = diff_top_is_whole(&b);
+
+		if (left_whole && right_whole && left == right) {
+			a.depth--;
+			b.depth--;
+			continue;
+		}
+		/* The larger subtree is opened first, so that equal ones come to lie opposite. */
+		if (left_whole && (!right_whole || left->size >= right->size)) {
+			diff_open(&a);
+			continue;
+		}
+		if (right_whole) {
+			diff_open(&b);
+			continue;
+		}
+		int order = !left    ? 1
+			    : !right ? -1
+				     : type->compare(type->key(left->object), right->object);
+		if (order <= 0)
+			a.depth--;
+		if (order >= 0)
+			b.depth--;
+		if (order < 0)
+			changed(argument, left->object, NULL);
+		else if (order > 0)
+			changed(argument, NULL, right->object);
+		else if (left->object != right->object)
+			changed(argument, left->object, right->object);
+	}
+}

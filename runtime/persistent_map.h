@@ -56,6 +56,15 @@ void *persistent_map_after(
 void *persistent_map_at(struct persistent_map map, uint32_t index);
 uint32_t persistent_map_count(struct persistent_map map);
 
+/*
+ * Calls CHANGED for every key at which two versions differ, in ascending order, with the objects of
+ * both; NULL on the side that lacks it. What the versions share is skipped, so the cost is that of
+ * the change, not of the maps.
+ */
+void persistent_map_diff(const struct persistent_map_type *type, struct persistent_map before,
+	struct persistent_map after,
+	void (*changed)(void *argument, void *object_before, void *object_after), void *argument);
+
 /* Deep enough for 2^32 objects at the balance that is kept. */
 #define PERSISTENT_MAP_DEPTH_MAX 80
 

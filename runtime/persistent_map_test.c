@@ -1,6 +1,7 @@
 #include "runtime/persistent_map.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <criterion/criterion.h>
 
@@ -159,6 +160,61 @@ Test(persistent_map, an_update_costs_as_much_as_the_change)
 	cr_assert_gt(copied, 0);
 	cr_assert_leq(copied, 40);
 	persistent_map_unref(&numbers, old);
+	persistent_map_unref(&numbers, map);
+	cr_assert_eq(live_count, 0);
+}
+
+/* What persistent_map_diff told. */
+struct told {
+	int last_key, count;
+	const int *before, *after;
+};
+
+static void tell(void *argument, void *object_before, void *object_after)
+{
+	struct told *told = argument;
+	const struct number *before = object_before, *after = object_after;
+	int key = before ? before->key : after->key;
+
+	cr_assert_gt(key, told->last_key);
+	cr_assert_eq(before ? before->value : 0, told->before[key]);
+	cr_assert_eq(after ? after->value : 0, told->after[key]);
+	cr_assert_neq(told->before[key], told->after[key]);
+	told->last_key = key;
+	told->count++;
+}
+
+/* Two versions some random steps apart, against arrays: each key that differs is told once, in
+ * order, and no other. */
+Test(persistent_map, a_difference_names_what_differs_and_nothing_else)
+{
+	enum { KEYS = 200, ROUNDS = 300 };
+	struct persistent_map map = {0};
+	int model[KEYS] = {0}, value = 0;
+	unsigned seed = 11;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		struct persistent_map old = persistent_map_ref(map);
+		int old_model[KEYS], expected = 0;
+
+		memcpy(old_model, model, sizeof(model));
+		for (unsigned steps = next_random(&seed) % 20; steps > 0; steps--) {
+			int key = (int)(next_random(&seed) % KEYS);
+			if (next_random(&seed) % 3 == 0) {
+				persistent_map_remove(&numbers, &map, &key);
+				model[key] = 0;
+			} else {
+				persistent_map_put(&numbers, &map, number_new(key, ++value));
+				model[key] = value;
+			}
+		}
+		for (int key = 0; key < KEYS; key++)
+			expected += old_model[key] != model[key];
+		struct told told = {.last_key = -1, .before = old_model, .after = model};
+		persistent_map_diff(&numbers, old, map, tell, &told);
+		cr_assert_eq(told.count, expected);
+		persistent_map_unref(&numbers, old);
+	}
 	persistent_map_unref(&numbers, map);
 	cr_assert_eq(live_count, 0);
 }

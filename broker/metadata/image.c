@@ -330,3 +330,30 @@ const struct delegation_token_record *image_token_at(const struct image *image, 
 {
 	return message_of(persistent_map_at(image->tokens, index));
 }
+
+struct topics_diff {
+	void (*changed)(void *argument, const struct image_topic *before, const struct image_topic *after);
+	void *argument;
+};
+
+static void topics_diff_one(void *argument, void *before, void *after)
+{
+	const struct topics_diff *diff = argument;
+
+	diff->changed(diff->argument, before, after);
+}
+
+void image_topics_diff(const struct image *before, const struct image *after,
+	void (*changed)(void *argument, const struct image_topic *topic_before, const struct image_topic *topic_after),
+	void *argument)
+{
+	struct topics_diff diff = {.changed = changed, .argument = argument};
+	struct persistent_map none = {0};
+
+	persistent_map_diff(&topic_map_type, before ? before->topics : none, after->topics, topics_diff_one, &diff);
+}
+
+bool image_configs_differ(const struct image *before, const struct image *after)
+{
+	return !before || before->configs.root != after->configs.root;
+}
