@@ -1,15 +1,15 @@
 /*
- * The one codec: reads and writes every message of the schema by its tables, exactly as Kafka's
- *generated classes do.
+ * The one codec: reads and writes every message of the schema by its tables, as Kafka's generated
+ * classes do.
  *
  * Decoding makes views: strings, bytes and records point into the input, which must outlive the
- *message; arrays and nullable structs lie in the arena. Encoding follows the pointers of the
- *message and keeps none of them, but for the EXTERNAL of records, which becomes a gap of the
- *output.
+ * message; arrays and nullable structs lie in the arena. Encoding follows the pointers of the
+ * message and keeps none of them, but for the EXTERNAL of records, which becomes a gap of the
+ * output.
  *
  * A message that is filled by hand begins with schema_init(): a zeroed struct is not the default
- *message (many ids are -1, many strings null). The elements of arrays begin the same way:
- *schema_new_array().
+ * message (many ids are -1, many strings null). The elements of arrays begin the same way, by
+ * schema_new_array().
  *
  *	struct metadata_response response;
  *	schema_init(&metadata_response_schema, &response);
@@ -23,9 +23,8 @@
 
 /* Where and why a message could not be read or written; all strings are static. */
 struct codec_error {
-	const char *struct_name; /* Kafka's names; FIELD is NULL where it is about the struct as a
-				    whole */
-	const char *field;
+	const char *struct_name; /* Kafka's */
+	const char *field;	 /* Kafka's; NULL when it is about the struct as a whole */
 	const char *reason;
 	size_t position; /* in bytes from the start of the input or output */
 };

@@ -32,39 +32,6 @@ static void copy_bytes(struct copier *copier, const void *data, int32_t size, co
 		*ret_data = memcpy(room, data, (size_t)size);
 }
 
-static size_t element_size(const struct schema_field *field)
-{
-	switch ((enum schema_type)field->element) {
-	case SCHEMA_BOOL:
-		return sizeof(bool);
-	case SCHEMA_INT8:
-		return sizeof(int8_t);
-	case SCHEMA_INT16:
-	case SCHEMA_UINT16:
-		return sizeof(int16_t);
-	case SCHEMA_INT32:
-	case SCHEMA_UINT32:
-		return sizeof(int32_t);
-	case SCHEMA_INT64:
-	case SCHEMA_FLOAT64:
-		return sizeof(int64_t);
-	case SCHEMA_UUID:
-		return sizeof(struct uuid);
-	case SCHEMA_STRING:
-		return sizeof(struct str);
-	case SCHEMA_BYTES:
-		return sizeof(struct bytes);
-	case SCHEMA_RECORDS:
-		return sizeof(struct records);
-	case SCHEMA_STRUCT:
-		return field->of->size;
-	case SCHEMA_ARRAY:
-		break;
-	}
-	ensure(!"an array of arrays");
-	return 0;
-}
-
 /* What a value leads to; its own bytes were copied with the struct or array it stands in. */
 static void copy_content(struct copier *copier, enum schema_type type,
 	const struct schema_struct *of, const void *from, void *to)
@@ -92,7 +59,7 @@ static void copy_array(
 	const uint8_t *elements;
 	uint8_t *room;
 	int32_t count;
-	size_t size = element_size(field);
+	size_t size = schema_element_size(field);
 
 	memcpy(&elements, from, sizeof(elements));
 	memcpy(&count, (const uint8_t *)from + sizeof(elements), sizeof(count));

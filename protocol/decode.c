@@ -380,11 +380,9 @@ static int decode_tagged(struct decoder *d, const struct schema_plan *plan, void
 
 static int decode_struct(struct decoder *d, const struct schema_plan *plan, void *to)
 {
-	const struct schema_step *step = plan->steps, *end = step + plan->step_count;
-
 	schema_init(plan->of, to);
-	for (; step < end; step++) {
-		int rc = decode_step(d, plan, step, to);
+	for (int i = 0; i < plan->step_count; i++) {
+		int rc = decode_step(d, plan, &plan->steps[i], to);
 		if (unlikely(rc))
 			return rc;
 	}

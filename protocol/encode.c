@@ -385,8 +385,6 @@ static int encode_tagged(struct encoder *e, const struct schema_plan *plan, cons
 
 static int encode_struct(struct encoder *e, const struct schema_plan *plan, const void *from)
 {
-	const struct schema_step *step = plan->steps, *end = step + plan->step_count;
-
 	for (int i = 0; i < plan->absent_count; i++) {
 		const struct schema_field *field = &plan->of->fields[plan->absent[i]];
 
@@ -394,8 +392,8 @@ static int encode_struct(struct encoder *e, const struct schema_plan *plan, cons
 			return encode_fail(e, plan, field, -EINVAL,
 				"not at its default in a version that lacks it");
 	}
-	for (; step < end; step++) {
-		int rc = encode_step(e, plan, step, from);
+	for (int i = 0; i < plan->step_count; i++) {
+		int rc = encode_step(e, plan, &plan->steps[i], from);
 		if (unlikely(rc))
 			return rc;
 	}

@@ -1,14 +1,17 @@
 /*
  * What a message is encoded into: bytes that grow inside an arena, with gaps where bytes belong
- *that are not in memory (slices of log files). A gap costs nothing here: it is noted with its
- *place, size and the caller's pointer, and the connection sends the pieces in order: DATA up to the
- *first gap, the first gap's slice, DATA up to the second, and so on.
+ * that are not in memory (slices of log files). A gap costs nothing here: it is noted with its
+ * place, size and the caller's pointer, and the connection sends the pieces in order: DATA up to
+ * the first gap, the first gap's slice, DATA up to the second, and so on.
  *
- *	for (i = 0; i < output.gap_count; i++) { send data [at, gap[i].offset); send slice
- *gap[i].external; at = gap[i].offset } send data [at, size)
+ *	for (at = 0, i = 0; i < output.gap_count; at = output.gaps[i++].offset) {
+ *		send_bytes(output.data + at, output.gaps[i].offset - at);
+ *		send_slice(output.gaps[i].external);
+ *	}
+ *	send_bytes(output.data + at, output.size - at);
  *
- * The bytes may move while the output grows; offsets stay. The first failure sticks, so callers may
- *check once at the end.
+ * The bytes may move while the output grows; offsets stay. The first failure sticks, so callers
+ * may check once at the end.
  */
 #pragma once
 

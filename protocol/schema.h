@@ -139,6 +139,39 @@ static inline bool schema_versions_contain(struct schema_versions versions, int 
 	return version >= versions.low && version <= versions.high;
 }
 
+/* Of one element of an array's FIELD in memory, in bytes. */
+static inline size_t schema_element_size(const struct schema_field *field)
+{
+	switch ((enum schema_type)field->element) {
+	case SCHEMA_BOOL:
+	case SCHEMA_INT8:
+		return 1;
+	case SCHEMA_INT16:
+	case SCHEMA_UINT16:
+		return 2;
+	case SCHEMA_INT32:
+	case SCHEMA_UINT32:
+		return 4;
+	case SCHEMA_INT64:
+	case SCHEMA_FLOAT64:
+		return 8;
+	case SCHEMA_UUID:
+		return sizeof(struct uuid);
+	case SCHEMA_STRING:
+		return sizeof(struct str);
+	case SCHEMA_BYTES:
+		return sizeof(struct bytes);
+	case SCHEMA_RECORDS:
+		return sizeof(struct records);
+	case SCHEMA_STRUCT:
+		return field->of->size;
+	case SCHEMA_ARRAY:
+		break;
+	}
+	ensure(!"an array of arrays");
+	return 0;
+}
+
 #define API_LISTENER_BROKER	1
 #define API_LISTENER_CONTROLLER 2
 

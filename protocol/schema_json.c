@@ -132,37 +132,6 @@ static json_t *value_json(
 	ensure(!"an array is no element");
 }
 
-static size_t element_size(const struct schema_field *field)
-{
-	switch ((enum schema_type)field->element) {
-	case SCHEMA_BOOL:
-	case SCHEMA_INT8:
-		return 1;
-	case SCHEMA_INT16:
-	case SCHEMA_UINT16:
-		return 2;
-	case SCHEMA_INT32:
-	case SCHEMA_UINT32:
-		return 4;
-	case SCHEMA_INT64:
-	case SCHEMA_FLOAT64:
-		return 8;
-	case SCHEMA_UUID:
-		return sizeof(struct uuid);
-	case SCHEMA_STRING:
-		return sizeof(struct str);
-	case SCHEMA_BYTES:
-		return sizeof(struct bytes);
-	case SCHEMA_RECORDS:
-		return sizeof(struct records);
-	case SCHEMA_STRUCT:
-		return field->of->size;
-	case SCHEMA_ARRAY:
-		break;
-	}
-	ensure(!"an array is no element");
-}
-
 static json_t *array_json(const struct schema_field *field, int version, const void *member)
 {
 	const char *array;
@@ -176,7 +145,7 @@ static json_t *array_json(const struct schema_field *field, int version, const v
 	made = json_array();
 	for (int32_t i = 0; made && i < count; i++) {
 		json_t *element = value_json((enum schema_type)field->element, field->of, version,
-			array + (size_t)i * element_size(field));
+			array + (size_t)i * schema_element_size(field));
 
 		if (json_array_append_new(made, element)) {
 			json_decref(made);

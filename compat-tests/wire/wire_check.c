@@ -1,22 +1,25 @@
 /*
  * Our side of the comparison with Kafka's own message classes; Wire.java is theirs, `run` drives
- *both.
+ * both.
  *
- *	wire_check table                   the schema table as text, for definitions.py
- *	wire_check list                    every message and version that the schema has, a line
- *each wire_check read FILE...            reads Kafka's messages, writes them again and compares the
- *bytes, compares their JSON with what Kafka's converter made; fails when a message × version of the
- *list is missing wire_check write FILE SEED COUNT   COUNT random messages of each version, for
- *Kafka to read
+ *	wire_check table                        the schema table as text, for definitions.py
+ *	wire_check list                         every message and version, a line each
+ *	wire_check read FILE...                 reads and writes Kafka's messages, and compares
+ *	wire_check write LIST FILE SEED COUNT   COUNT random messages of each version in LIST
+ *	wire_check seeds FOLDER SEED            inputs for codec_fuzz, one of each version
+ *
+ * Reading compares the bytes, the bytes of a schema_copy, and the JSON with what Kafka's converter
+ * made; it fails when a message × version is missing.
  *
  * Files hold entries: name (u16 size, bytes), version (u16), message (u32 size, bytes), JSON (u32
- *size, bytes; may be empty).
+ * size, bytes; may be empty).
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/codec.h"
+#include "protocol/copy.h"
 #include "protocol/schema_json.h"
 
 #define ARENA_BYTES  (64u << 20)
@@ -225,17 +228,24 @@ static int message_index(const char *name)
 	die("the schema has no such message", name);
 }
 
-static void write_message(FILE *file, const struct schema_struct *schema, int version, bool as_made)
+static void encode_random(
+	const struct schema_struct *schema, int version, bool as_made, struct output *output)
 {
 	void *message = arena_must(schema_new(schema, &arena));
 	struct codec_error error;
-	struct output output;
 
 	if (!as_made)
 		fill_struct(schema_plan_find(schema, version), message);
-	output_init(&output, &arena, 0);
-	if (schema_encode(schema, version, message, &output, &error))
+	output_init(output, &arena, 0);
+	if (schema_encode(schema, version, message, output, &error))
 		die(error.reason, schema->name);
+}
+
+static void write_message(FILE *file, const struct schema_struct *schema, int version, bool as_made)
+{
+	struct output output;
+
+	encode_random(schema, version, as_made, &output);
 	put(file, (uint32_t)strlen(schema->name), 2);
 	fputs(schema->name, file);
 	put(file, (uint32_t)version, 2);
@@ -264,6 +274,34 @@ static void write_messages(const char *list_path, const char *path, uint64_t see
 		die(strerror(errno), path);
 }
 
+/* As codec_fuzz reads them: the message's index, its version above the lowest, its bytes. */
+static void write_seeds(const char *folder, uint64_t seed)
+{
+	random_state = seed;
+	for (int m = 0; m < SCHEMA_MESSAGE_COUNT; m++) {
+		const struct schema_struct *schema = schema_messages[m];
+
+		for (int version = schema->min_version; version <= schema->max_version; version++) {
+			struct output output;
+			char path[1024];
+			FILE *file;
+
+			encode_random(schema, version, false, &output);
+			snprintf(path, sizeof(path), "%s/%s-%d", folder, schema->name, version);
+			file = fopen(path, "wb");
+			if (!file)
+				die(strerror(errno), path);
+			put(file, (uint32_t)m, 2);
+			put(file, (uint32_t)(version - schema->min_version), 1);
+			if (output.size > 0)
+				fwrite(output.data, 1, output.size, file);
+			if (fclose(file))
+				die(strerror(errno), path);
+			arena_reset(&arena);
+		}
+	}
+}
+
 static uint32_t seen[SCHEMA_MESSAGE_COUNT][VERSIONS_MAX];
 static unsigned long compared, compared_json, differing;
 
@@ -274,6 +312,22 @@ static void report(const char *name, int version, const char *what, const struct
 			error ? ": " : "", error ? error->struct_name : "",
 			error && error->field ? "." : "",
 			error && error->field ? error->field : "");
+}
+
+/* schema_copy must carry all of a message: what it copied is written to the same bytes. */
+static bool copy_is_equal(
+	const struct schema_struct *schema, int version, const void *message, struct bytes want)
+{
+	void *copy = schema_copy(schema, message, 0);
+	struct output output;
+	bool equal;
+
+	output_init(&output, &arena, 0);
+	equal = schema_encode(schema, version, copy, &output, NULL) == 0 &&
+		output.size == (size_t)want.size &&
+		(want.size == 0 || memcmp(output.data, want.data, output.size) == 0);
+	free(copy);
+	return equal;
 }
 
 static void compare(const char *name, int version, struct bytes input, struct bytes json)
@@ -306,6 +360,8 @@ static void compare(const char *name, int version, struct bytes input, struct by
 	else if (output.size != (size_t)input.size ||
 		 (output.size > 0 && memcmp(output.data, input.data, output.size) != 0))
 		report(name, version, "written back differently", NULL);
+	else if (!copy_is_equal(schema, version, message, output_bytes(&output)))
+		report(name, version, "a copy of it is written differently", NULL);
 	else if (json.size > 0) {
 		json_t *ours = schema_to_json(schema, version, message);
 		json_t *theirs = json_loadb(
@@ -468,6 +524,8 @@ int main(int count, char **arguments)
 			for (int v = schema_messages[m]->min_version;
 				v <= schema_messages[m]->max_version; v++)
 				printf("%s %d\n", schema_messages[m]->name, v);
+	} else if (count == 4 && strcmp(arguments[1], "seeds") == 0) {
+		write_seeds(arguments[2], strtoull(arguments[3], NULL, 10));
 	} else if (count >= 3 && strcmp(arguments[1], "read") == 0) {
 		for (int i = 2; i < count; i++)
 			read_messages(arguments[i]);
@@ -476,7 +534,7 @@ int main(int count, char **arguments)
 		write_messages(arguments[2], arguments[3], strtoull(arguments[4], NULL, 10),
 			atoi(arguments[5]));
 	} else {
-		die("wants table, list, read FILE..., or write LIST FILE SEED COUNT", "arguments");
+		die("wants table, list, read, write or seeds", "arguments");
 	}
 	arena_done(&arena);
 	return status;
