@@ -62,6 +62,11 @@ int image_to_records(const struct image *image,
 /* ---- reading ---- */
 
 struct image_position image_position(const struct image *image);
+/* Grows with every version that is published: the offset of the last record. */
+static inline int64_t image_version(const struct image *image)
+{
+	return image_position(image).offset;
+}
 
 /* 0 when no record has set it: an empty log. */
 int16_t image_metadata_version(const struct image *image);
