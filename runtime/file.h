@@ -69,16 +69,17 @@ void file_read(struct shard *shard, struct file_op *op, struct file *file, void 
  * parts' array and memory stay untouched and alive until DONE. */
 void file_write(struct shard *shard, struct file_op *op, struct file *file,
 	const struct iovec *parts, int part_count, uint64_t offset);
-/* fdatasync. After a failure the unsynced bytes are in doubt: never retry as if it could succeed.
- */
+/* fdatasync: covers what completed before it was asked. After a failure the unsynced bytes are in
+ * doubt: every later sync of this open file fails too. */
 void file_sync(struct shard *shard, struct file_op *op, struct file *file);
 void file_truncate(struct shard *shard, struct file_op *op, struct file *file, uint64_t size);
 /* Extends the file with zeros to at least SIZE, with disk space reserved. */
 void file_allocate(struct shard *shard, struct file_op *op, struct file *file, uint64_t size);
 void file_status(struct shard *shard, struct file_op *op, struct file *file);
 
-/* Reads inline what needs no disk: bytes copied (0 at the end of the file), or -EAGAIN when it
- * isn't in memory: then ask file_read. For index lookups and batch headers near the tail. */
+/* Reads inline what needs no disk: as file_read, a short result means the end of the file; -EAGAIN
+ * when some of it isn't in memory: then ask file_read. For index lookups and batch headers near the
+ * tail. */
 int64_t file_read_cached(
 	struct shard *shard, struct file *file, void *buffer, size_t size, uint64_t offset);
 /* True when all of the range is in memory, so that sending it cannot block. */

@@ -1,0 +1,182 @@
+/*
+ * Keeps the kernel from ever making us wait in write(): it does that when too much of memory is
+ * dirty. So we count what we wrote to each device, and start writing it out long before.
+ *
+ * A write adds to its file's and its device's count. Beyond a quarter of the limit a disk thread
+ * writes files out, the longest dirty first, down to an eighth. Beyond the limit itself writes are
+ * made by disk threads, which may wait. Counts err on the high side: what the kernel wrote out by
+ * itself stays counted until we look at that file.
+ *
+ * sync_file_range reports a failed write-out once and then never again, not even to fdatasync: the
+ * file keeps the error, and every later sync of it fails.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/linux/internal.h"
+
+int devices_init(struct machine *machine)
+{
+	list_init(&machine->devices);
+	return -pthread_mutex_init(&machine->devices_lock, NULL);
+}
+
+void devices_done(struct machine *machine)
+{
+	struct list_node *node;
+
+	while ((node = list_pop_front(&machine->devices))) {
+		struct device *device = container_of(node, struct device, node);
+
+		pthread_mutex_destroy(&device->lock);
+		free(device);
+	}
+	pthread_mutex_destroy(&machine->devices_lock);
+}
+
+static bool file_ref_unless_closing(struct linux_file *file)
+{
+	uint32_t references = __atomic_load_n(&file->file.references, __ATOMIC_RELAXED);
+
+	while (references > 0)
+		if (__atomic_compare_exchange_n(&file->file.references, &references, references + 1,
+			    true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+/* The next file to write out, with a reference; NULL when enough is clean. */
+static struct linux_file *device_next_dirty(struct device *device)
+{
+	struct linux_file *file = NULL;
+
+	pthread_mutex_lock(&device->lock);
+	while (!file) {
+		struct list_node *node = NULL;
+
+		if (__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) >
+			device->machine->options.dirty_limit_bytes / 8)
+			node = list_pop_front(&device->dirty_files);
+		if (!node) {
+			__atomic_store_n(&device->is_writing_out, false, __ATOMIC_RELAXED);
+			break;
+		}
+		file = container_of(node, struct linux_file, dirty_node);
+		if (!file_ref_unless_closing(file))
+			file = NULL; /* closing takes care of its bytes */
+	}
+	pthread_mutex_unlock(&device->lock);
+	return file;
+}
+
+void file_sync_failed(struct linux_file *file, int error)
+{
+	int none = 0;
+
+	__atomic_compare_exchange_n(
+		&file->sync_error, &none, error, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static void device_write_out_run(struct shard *none, struct task *task)
+{
+	struct device *device = container_of(task, struct device, write_out);
+	struct linux_file *file = device_next_dirty(device);
+
+	if (!file)
+		return;
+	uint64_t size = dirty_take(file);
+	if (size > 0 &&
+		sync_file_range(file->fd, 0, 0,
+			SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				SYNC_FILE_RANGE_WAIT_AFTER) != 0 &&
+		errno != ESPIPE && errno != EINVAL && errno != ENOSYS)
+		file_sync_failed(file, -errno);
+	dirty_gone(file, size);
+	file_unref(&file->file);
+	/* One file at a time, so that other work of the disk threads comes in between. */
+	pool_submit(&device->machine->disk, &device->write_out);
+}
+
+struct device *device_find(struct machine *machine, uint64_t id)
+{
+	struct device *device;
+
+	pthread_mutex_lock(&machine->devices_lock);
+	list_for_each (node, &machine->devices) {
+		device = container_of(node, struct device, node);
+		if (device->id == id)
+			goto out;
+	}
+	device = calloc(1, sizeof(*device));
+	if (!device)
+		goto out;
+	device->machine = machine;
+	device->id = id;
+	device->write_out.run = device_write_out_run;
+	pthread_mutex_init(&device->lock, NULL);
+	list_init(&device->dirty_files);
+	list_push_back(&machine->devices, &device->node);
+out:
+	pthread_mutex_unlock(&machine->devices_lock);
+	return device;
+}
+
+bool device_has_room(const struct device *device, uint64_t size)
+{
+	uint64_t limit_bytes = device->machine->options.dirty_limit_bytes;
+
+	return size <= limit_bytes &&
+	       __atomic_load_n(&device->dirty_bytes, __ATOMIC_RELAXED) <= limit_bytes - size;
+}
+
+void dirty_add(struct linux_file *file, uint64_t size)
+{
+	struct device *device = file->device;
+	uint64_t limit_bytes = device->machine->options.dirty_limit_bytes;
+
+	uint64_t device_bytes = __atomic_add_fetch(&device->dirty_bytes, size, __ATOMIC_SEQ_CST);
+	uint64_t file_bytes = __atomic_fetch_add(&file->dirty_bytes, size, __ATOMIC_SEQ_CST);
+	bool start = device_bytes > limit_bytes / 4 &&
+		     !__atomic_load_n(&device->is_writing_out, __ATOMIC_RELAXED);
+
+	if (file_bytes > 0 && !start)
+		return;
+	pthread_mutex_lock(&device->lock);
+	if (!list_node_is_linked(&file->dirty_node) && file_bytes == 0)
+		list_push_back(&device->dirty_files, &file->dirty_node);
+	start = start && !device->is_writing_out;
+	if (start)
+		__atomic_store_n(&device->is_writing_out, true, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&device->lock);
+	if (start)
+		pool_submit(&device->machine->disk, &device->write_out);
+}
+
+uint64_t dirty_take(struct linux_file *file)
+{
+	return __atomic_exchange_n(&file->dirty_bytes, 0, __ATOMIC_SEQ_CST);
+}
+
+void dirty_gone(struct linux_file *file, uint64_t size)
+{
+	uint64_t before = __atomic_fetch_sub(&file->device->dirty_bytes, size, __ATOMIC_SEQ_CST);
+
+	ensure(before >= size);
+}
+
+void dirty_forget(struct linux_file *file)
+{
+	struct stat status;
+
+	pthread_mutex_lock(&file->device->lock);
+	list_remove(&file->dirty_node);
+	pthread_mutex_unlock(&file->device->lock);
+	uint64_t size = dirty_take(file);
+	/* Nobody else will start it, and what is unlinked needs none. */
+	if (size > 0 && fstat(file->fd, &status) == 0 && status.st_nlink > 0)
+		sync_file_range(file->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	dirty_gone(file, size);
+}

@@ -1,0 +1,213 @@
+/*
+ * What the files of the linux machine share: its objects, whole.
+ *
+ * Threads and what they touch:
+ *  - a shard's thread: its linux_shard, its sockets and listeners; nobody else touches those but
+ * for `inbox` and `asleep`;
+ *  - pool threads: the operation they were handed until they deliver it to its shard's inbox, and
+ *    what a linux_file keeps under its lock;
+ *  - anyone: reference counts, dirty counters, machine->exiting.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <sys/epoll.h>
+
+#include "runtime/linux/machine.h"
+#include "runtime/machine_ops.h"
+
+#define STALL_NS (5 * NS_PER_MS)
+
+struct machine;
+struct linux_shard;
+
+/*
+ * A few threads that run tasks which may block. A task's RUN is called with a NULL shard, so that
+ * it cannot touch one by accident; when it is done it hands the task on, usually by shard_deliver.
+ */
+struct pool {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct list tasks;
+	pthread_t *threads;
+	unsigned thread_count, thread_max, idle_count, task_count;
+	bool stopping;
+	char name[12];
+};
+
+int pool_init(struct pool *pool, const char *name, unsigned thread_max);
+/* Runs what is still queued, then ends the threads. */
+void pool_done(struct pool *pool);
+void pool_submit(struct pool *pool, struct task *task);
+
+/*
+ * A block device (or what st_dev calls one), and how many bytes written through us may not have
+ * reached it yet.
+ */
+struct device {
+	struct list_node node;
+	struct machine *machine;
+	uint64_t id;	      /* st_dev */
+	uint64_t dirty_bytes; /* atomic: the sum over its files, and over what is being written out
+			       */
+	pthread_mutex_t lock;
+	struct list dirty_files; /* the longest dirty first */
+	bool is_writing_out;	 /* atomic: WRITE_OUT is queued or runs; changed under the lock */
+	struct task write_out;
+};
+
+struct linux_file {
+	struct file file;
+	struct machine *machine;
+	struct device *device;
+	int fd;
+	bool has_nowait;	     /* atomic: RWF_NOWAIT works here */
+	bool in_memory;		     /* of a file system without a disk: reading never blocks */
+	int sync_error;		     /* atomic: sticky, what the kernel reports only once */
+	uint64_t dirty_bytes;	     /* atomic */
+	struct list_node dirty_node; /* under the device's lock */
+	pthread_mutex_t lock;	     /* for the rest */
+	struct list writes;	     /* file_ops that wait for a disk thread, in order */
+	struct list syncs;	     /* file_ops that wait for the next fdatasync */
+	bool is_writing, is_syncing; /* the task is queued or runs; it holds a reference */
+	struct task write_task, sync_task, close_task;
+};
+
+struct machine {
+	struct linux_machine_options options;
+	const struct program *program;
+	unsigned shard_count;
+	struct linux_shard *shards;
+	struct pool disk;    /* writes, syncs, names */
+	struct pool reads;   /* apart from `disk`: cold reads never delay a write */
+	struct pool compute; /* offload, resolve */
+	pthread_mutex_t devices_lock;
+	struct list devices;
+	bool exiting; /* atomic */
+	int status;   /* valid once `exiting` */
+	pthread_mutex_t exit_lock;
+};
+
+/* What epoll reports to: embedded in whatever has a descriptor. */
+struct event_source {
+	void (*ready)(struct linux_shard *shard, struct event_source *source, uint32_t events);
+	struct event_source *next_dead;
+	void (*free)(struct event_source *source);
+};
+
+struct linux_shard {
+	struct shard shard;
+	pthread_t thread;
+	int epoll_fd, wake_fd, signal_fd;
+	struct event_source wake_source, signal_source;
+	struct task stop_task;
+	/* Tasks from other threads, newest first, linked by node.next. */
+	_Alignas(64) struct task *inbox; /* atomic */
+	int asleep;			 /* atomic: a sender must wake it */
+	_Alignas(64) uint64_t polled_ns; /* when events were last looked for */
+	struct event_source *dead; /* freed when no event of this turn can name them any more */
+	struct chunk *free_chunks;
+	unsigned chunk_count; /* free and in use */
+	struct list chunk_waiters;
+	uint8_t entropy[256];
+	unsigned entropy_left;
+};
+
+static inline struct linux_shard *linux_shard_of(struct shard *shard)
+{
+	return container_of(shard, struct linux_shard, shard);
+}
+
+extern const struct machine_ops linux_ops;
+
+uint64_t clock_now_ns(void);
+
+/* Queues TASK on the shard; from any thread. */
+void shard_deliver(struct linux_shard *to, struct task *task);
+
+int loop_init(struct linux_shard *shard);
+void loop_done(struct linux_shard *shard);
+/* Until machine->exiting. */
+void loop_run(struct linux_shard *shard);
+int loop_watch(struct linux_shard *shard, int fd, struct event_source *source, uint32_t events);
+/* Events of this turn may still name SOURCE: they are ignored, then source->free is called. */
+void loop_forget(struct linux_shard *shard, struct event_source *source);
+
+/* files.c */
+void linux_file_submit(struct shard *shard, struct file_op *op);
+int64_t linux_file_read_cached(
+	struct shard *shard, struct file *file, void *buffer, size_t size, uint64_t offset);
+bool linux_file_is_cached(struct shard *shard, struct file *file, uint64_t offset, uint64_t size);
+void linux_file_close(struct file *file);
+static inline struct linux_file *linux_file_of(struct file *file)
+{
+	return container_of(file, struct linux_file, file);
+}
+/* Reads until SIZE or the end; may block. Bytes or a negative errno. */
+int64_t file_read_blocking(int fd, void *buffer, size_t size, uint64_t offset);
+
+/* paths.c: everything on names; runs on a disk thread and returns the result. */
+int path_op_run(struct file_op *op);
+
+/* dirty.c */
+int devices_init(struct machine *machine);
+void devices_done(struct machine *machine);
+/* The device of a file's st_dev; NULL when memory is out. */
+struct device *device_find(struct machine *machine, uint64_t id);
+bool device_has_room(const struct device *device, uint64_t size);
+/* SIZE bytes of FILE were written. */
+void dirty_add(struct linux_file *file, uint64_t size);
+/* Before a sync: the bytes it will cover; after it, whatever came of it, they are not dirty any
+ * more. */
+uint64_t dirty_take(struct linux_file *file);
+void dirty_gone(struct linux_file *file, uint64_t size);
+/* Before FILE is closed. */
+void dirty_forget(struct linux_file *file);
+void file_sync_failed(struct linux_file *file, int error);
+
+/* sockets.c, send.c, listeners.c */
+int linux_listener_open(struct shard *shard, const struct address *address,
+	struct listener_events events, struct listener **ret);
+struct address linux_listener_address(const struct listener *listener);
+void linux_listener_close(struct listener *listener);
+void linux_socket_connect(struct shard *shard, struct socket_op *op);
+void linux_socket_attach(struct socket *socket);
+struct address linux_socket_peer(const struct socket *socket);
+void linux_socket_receive(struct socket *socket, struct socket_op *op);
+void linux_socket_send(struct socket *socket, struct socket_op *op);
+void linux_socket_close(struct socket *socket);
+
+struct linux_socket {
+	struct socket socket;
+	struct event_source source;
+	int fd;
+	struct address peer;
+	struct socket_op *connecting; /* until the handshake has ended */
+	bool readable;		      /* a receive may find something */
+	bool hung_up;	    /* no further edge will come: keep reading until the end shows */
+	bool writable;	    /* a send may find room */
+	bool chunk_pending; /* a disk thread reads for us, or we wait for a chunk */
+	struct chunk *chunk;
+	struct list_node chunk_waiter;
+	struct task again; /* goes on sending after other steps had their turn */
+};
+
+/* Takes over FD; NULL (and FD is closed) when memory is out. */
+struct linux_socket *linux_socket_new(int fd, const struct address *peer);
+/* Sends what can be sent now. */
+void send_advance(struct linux_shard *shard, struct linux_socket *socket);
+void send_again_run(struct shard *shard, struct task *task);
+void send_abandon(struct linux_shard *shard, struct linux_socket *socket);
+void chunks_free(struct linux_shard *shard);
+
+/* The kernel's form of an address; returns its size. Mapped IPv4 becomes AF_INET. */
+struct sockaddr_storage;
+unsigned address_to_kernel(const struct address *address, struct sockaddr_storage *ret);
+struct address address_from_kernel(const struct sockaddr_storage *from);
+
+/* cpus.c: ROOT is "" but in tests. */
+unsigned cpus_by_quota(const char *root, unsigned cpus);
+
+/* Offload and name resolution. */
+void linux_offload(struct shard *shard, struct offload_op *op);
+void linux_resolve(struct shard *shard, struct resolve_op *op);
