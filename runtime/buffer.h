@@ -19,22 +19,30 @@ struct buffer {
 };
 
 struct buffer_waiter {
-	struct list_node node;
-	struct task task; /* private */
-	size_t size;
-	void (*ready)(struct shard *shard,
-		struct buffer_waiter *waiter); /* try again; it may have to wait again */
+	struct list_node node;	      /* private */
+	struct buffer_budget *budget; /* private */
+	uint64_t ticket;	      /* private: the smallest of all shards is next */
+	size_t size;		      /* the capacity that is wanted: set by the caller */
+	/* A step of its own. Room for SIZE is kept for a buffer_new inside it, which then fails
+	 * only when memory is out; what is not taken there goes to the next one. */
+	void (*ready)(struct shard *shard, struct buffer_waiter *waiter);
 };
 
+/* NULL when memory is out. It is freed when all its buffers are, nobody waits, and no shard runs
+ * any more: one may still be about to look for a waiter. */
 struct buffer_budget *buffer_budget_new(unsigned shard_count, size_t limit_bytes);
 void buffer_budget_free(struct buffer_budget *budget);
+/* Bytes of all buffers that are out, capacities rounded up as they are. */
 size_t buffer_budget_used(const struct buffer_budget *budget);
 
 /* At least CAPACITY bytes, one reference; NULL when the budget has no room (then buffer_wait) or
  * memory is out. A buffer larger than the whole limit is granted when nothing else is out, so that
- * one legal request can always pass. */
+ * one legal request can always pass. While others wait there is no room: small requests do not
+ * overtake a large one for ever. */
 struct buffer *buffer_new(struct shard *shard, struct buffer_budget *budget, size_t capacity);
+/* First come, first served, over all shards. */
 void buffer_wait(struct shard *shard, struct buffer_budget *budget, struct buffer_waiter *waiter);
+/* Does nothing when WAITER does not wait. */
 void buffer_wait_cancel(struct shard *shard, struct buffer_waiter *waiter);
 /* From any shard. NULL is allowed in unref. */
 struct buffer *buffer_ref(struct buffer *buffer);

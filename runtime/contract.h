@@ -5,12 +5,15 @@
  */
 #pragma once
 
+#include "runtime/buffer.h"
 #include "runtime/socket.h"
 
 /* The program's argument. */
 struct contract {
 	const char *folder;	/* an empty folder of this case's own */
 	struct address address; /* to listen on; port 0 */
+	/* What the case made, if it did: freed by who ran it, when no shard runs any more. */
+	struct buffer_budget *budget;
 };
 
 struct contract_case {
@@ -38,7 +41,10 @@ char *contract_path(const struct contract *contract, const char *name);
 			sockets_slice_beyond_the_end, 1) entry(sockets_end_of_stream, 1)           \
 			entry(sockets_close_cancels, 1) entry(sockets_peer_that_never_reads, 1)    \
 				entry(sockets_peer_that_is_gone, 1) entry(sockets_refused, 1)      \
-					entry(sockets_resolve, 1)
+					entry(sockets_resolve, 1)                     \
+	entry(buffers_keep_to_the_limit, 1)           \
+	entry(buffers_are_waited_for_in_order, 1)     \
+	entry(buffers_shared_by_shards, 3)
 
 #define CONTRACT_CASE_DECLARE(name, shards) void name(struct shard *shard, void *argument);
 CONTRACT_CASES(CONTRACT_CASE_DECLARE)

@@ -29,6 +29,7 @@ static int contract_run(unsigned index, uint64_t dirty_limit_bytes)
 	cr_assert_not_null(mkdtemp(folder));
 	cr_assert(address_parse("127.0.0.1", &contract.address));
 	int status = linux_machine_run(&options, &program);
+	buffer_budget_free(contract.budget);
 	nftw(folder, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 	return status;
 }

@@ -276,7 +276,6 @@ int loop_init(struct linux_shard *shard)
 
 void loop_done(struct linux_shard *shard)
 {
-	loop_take_inbox(shard);
 	loop_free_dead(shard);
 	chunks_free(shard);
 	shard_done(&shard->shard);
