@@ -51,7 +51,7 @@ struct link {
 	uint64_t number;
 	uint32_t window_bytes;
 	struct end ends[2]; /* the one who asked, the one who listened */
-	uint16_t ports[2];
+	struct address addresses[2];
 };
 
 struct wire_socket {
@@ -242,7 +242,8 @@ static void arrival_fire(struct world *world, struct event *event)
 	end_receive(to);
 }
 
-/* Copies SIZE bytes of the piece into the stream; what it copied, or a negative errno. */
+/* Copies up to SIZE bytes of the piece into the stream: how many, fewer only where the slice's file
+ * ends; or a negative errno. */
 static int64_t piece_copy(struct end *end, const struct piece *piece, uint64_t size)
 {
 	struct stream *out = &end->out;
@@ -256,17 +257,16 @@ static int64_t piece_copy(struct end *end, const struct piece *piece, uint64_t s
 			int64_t got = files_read_now(
 				piece->file, out->ring + at, part, piece->offset + done);
 
-			if (got < 0)
-				return got;
-			if ((uint64_t)got < part)
-				return -ENODATA;
+			if (got <= 0)
+				return got < 0 ? got : (int64_t)done;
+			part = (uint64_t)got;
 		} else {
 			memcpy(out->ring + at, (const uint8_t *)piece->data + done, part);
 		}
 		chooser_note_bytes(&end_world(end)->chooser, "send", out->ring + at, part);
 		done += part;
 	}
-	return (int64_t)size;
+	return (int64_t)done;
 }
 
 static void end_send(struct end *end)
@@ -302,15 +302,16 @@ static void end_send(struct end *end)
 				world->now_ns + network_delay(world));
 		}
 		copied = piece_copy(end, piece, size);
-		if (copied < 0) {
+		if (copied > 0) {
+			out->sent += (uint64_t)copied;
+			arrival_schedule(end);
+		}
+		if (copied < (int64_t)size) {
 			/* What follows on the wire would not be what was promised. */
 			event_cancel(&world->events, &end->send_more);
-			op_answer(socket, op, copied);
+			op_answer(socket, op, copied < 0 ? copied : -ENODATA);
 			return;
 		}
-		out->sent += size;
-		if (size > 0)
-			arrival_schedule(end);
 		if (piece->file)
 			piece->offset += size;
 		else
@@ -334,8 +335,7 @@ static void send_more_fire(struct world *world, struct event *event)
 	end_send(container_of(event, struct end, send_more));
 }
 
-static struct link *link_new(struct world *world, struct host *asking, struct host *listening,
-	uint16_t asking_port, uint16_t listening_port)
+static struct link *link_new(struct world *world, struct host *asking, struct host *listening)
 {
 	static const uint32_t windows_bytes[] = {4096, 65536, 262144};
 	struct link *link = world_alloc_zero(1, sizeof(*link));
@@ -344,8 +344,6 @@ static struct link *link_new(struct world *world, struct host *asking, struct ho
 	link->number = ++world->links_made;
 	link->window_bytes =
 		windows_bytes[choose_below(&world->chooser, array_length(windows_bytes))];
-	link->ports[0] = asking_port;
-	link->ports[1] = listening_port;
 	list_push_back(&world->links, &link->node);
 	for (unsigned i = 0; i < 2; i++) {
 		struct end *end = &link->ends[i];
@@ -406,11 +404,6 @@ static void wire_socket_end(struct wire_socket *socket, bool abrupt)
 	end_close(end, abrupt);
 }
 
-static const struct address *host_address(const struct host *host)
-{
-	return &host->address;
-}
-
 static bool octets_are_loopback(const struct address *address)
 {
 	static const uint8_t v6[16] = {[15] = 1};
@@ -440,7 +433,7 @@ static struct host *host_find(struct host *from, const struct address *address)
 	if (octets_are_loopback(address) || octets_are_any(address))
 		return from;
 	for (unsigned i = 0; i < world->host_count; i++)
-		if (octets_equal(host_address(world->hosts[i]), address))
+		if (octets_equal(&world->hosts[i]->address, address))
 			return world->hosts[i];
 	return NULL;
 }
@@ -595,12 +588,16 @@ static void connect_ask_fire(struct world *world, struct event *event)
 	} else if (!(listener = listener_find(to, &connect->op->ask.address))) {
 		connect->result = -ECONNREFUSED;
 	} else {
-		struct link *link =
-			link_new(world, from, to, port_take(from), connect->op->ask.address.port);
+		struct link *link = link_new(world, from, to);
 		struct wire_socket *socket =
 			wire_socket_new(listener->process, listener->base.ops, &link->ends[1]);
 
 		connect->link = link;
+		/* Who asks for a loopback address comes from there. */
+		link->addresses[1] = connect->op->ask.address;
+		link->addresses[0] = octets_are_loopback(&link->addresses[1]) ? link->addresses[1]
+									      : from->address;
+		link->addresses[0].port = port_take(from);
 		socket->listener = listener;
 		list_push_back(&listener->unaccepted, &socket->accept_node);
 		socket->accept_task.run = accept_run;
@@ -629,11 +626,8 @@ void network_attach(struct socket *socket)
 struct address network_peer(const struct socket *socket)
 {
 	const struct end *end = ((const struct wire_socket *)(const void *)socket)->end;
-	unsigned other = end == &end->link->ends[0] ? 1 : 0;
-	struct address address = *host_address(end->other->host);
 
-	address.port = end->link->ports[other];
-	return address;
+	return end->link->addresses[end == &end->link->ends[0] ? 1 : 0];
 }
 
 void network_receive(struct socket *socket, struct socket_op *op)

@@ -188,6 +188,17 @@ int host_file_put(struct host *host, const char *path, const void *data, size_t 
 	return written < 0 ? (int)written : 0;
 }
 
+int host_file_remove(struct host *host, const char *path)
+{
+	char *copy = world_strdup(path);
+	int error = disk_unlink(host->disk, path);
+
+	if (!error)
+		folders_sync(host->disk, copy);
+	free(copy);
+	return error;
+}
+
 int host_file_get(struct host *host, const char *path, void **ret_data, size_t *ret_size)
 {
 	struct inode *inode;

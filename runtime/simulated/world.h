@@ -87,6 +87,7 @@ void host_disk_set(struct host *host, const struct disk *disk);
 /* Copies of the host's files in and out for tests, without steps. What is put is durable; missing
  * folders are made. RET_DATA is malloc'ed. */
 int host_file_put(struct host *host, const char *path, const void *data, size_t size);
+int host_file_remove(struct host *host, const char *path);
 int host_file_get(struct host *host, const char *path, void **ret_data, size_t *ret_size);
 /* Calls EACH with every name in the folder, in byte order, until it does not return 0. */
 int host_file_list(struct host *host, const char *folder,
