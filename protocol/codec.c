@@ -28,6 +28,10 @@ void *schema_new(const struct schema_struct *schema, struct arena *arena)
 
 static bool struct_is_default(const struct schema_struct *schema, const void *at)
 {
+	/* Nearly always it is the very image. What differs may still be equal: padding, pointers to
+	 * nothing. */
+	if (schema->defaults && memcmp(at, schema->defaults, schema->size) == 0)
+		return true;
 	for (int i = 0; i < schema->field_count; i++)
 		if (!schema_field_is_default(&schema->fields[i], at))
 			return false;

@@ -178,6 +178,21 @@ Test(codec, null_where_it_cannot_be_is_refused_both_ways)
 	cr_assert_str_eq(error.field, "TopicData");
 }
 
+/* Kafka takes the varint for a signed number: what is below one, once one is taken off, is null. */
+Test(codec, any_negative_compact_length_is_null)
+{
+	struct bytes input = BYTES(0xff, 0xff, 0xff, 0xff, 0x0f, 0, 1, 0, 0, 0, 9, 1, 0);
+	struct bytes largest = BYTES(0x80, 0x80, 0x80, 0x80, 0x08, 0, 1, 0, 0, 0, 9, 1, 0);
+	struct produce_request request;
+
+	cr_assert_eq(
+		schema_decode(&produce_request_schema, 9, input, &arena, &request, NULL, NULL), 0);
+	cr_assert(str_is_null(request.transactional_id));
+	cr_assert_eq(
+		schema_decode(&produce_request_schema, 9, largest, &arena, &request, NULL, NULL),
+		-EBADMSG, "-2^31 less one is 2^31-1");
+}
+
 /* TransactionalId begins with version 3 and may not be dropped; LogStartOffset may be. */
 Test(codec, a_value_that_a_version_lacks_is_an_error_unless_ignorable)
 {
@@ -251,6 +266,9 @@ Test(codec, tagged_fields_are_written_in_order)
 	unknown[1].tag = 7;
 	cr_assert_eq(schema_encode(&fetch_request_schema, 13, &request, &output, NULL), -EINVAL,
 		"twice the same");
+	unknown[1].tag = 0x80000000;
+	cr_assert_eq(schema_encode(&fetch_request_schema, 13, &request, &output, NULL), -EINVAL,
+		"below zero to Kafka");
 	unknown[0].tag = 0;
 	cr_assert_eq(schema_encode(&fetch_request_schema, 13, &request, &output, NULL), -EINVAL,
 		"a known tag");

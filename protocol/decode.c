@@ -72,7 +72,7 @@ static int decode_length(struct decoder *d, const struct schema_plan *plan,
 
 		if (!decode_varint(d, &value))
 			return FAIL(-EBADMSG, "a malformed varint");
-		length = (int64_t)value - 1;
+		length = (int32_t)(value - 1);
 	} else {
 		NEED(plain);
 		length = plain == 2 ? (int16_t)load_be16(d->next) : (int32_t)load_be32(d->next);

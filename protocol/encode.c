@@ -342,7 +342,8 @@ static int encode_unknown(struct encoder *e, const struct schema_plan *plan,
 				return FAIL(-EINVAL, "an unknown tagged field has a known tag");
 			return 0;
 		}
-		if (*at > 0 && field->tag <= unknown->fields[*at - 1].tag)
+		if (field->tag > INT32_MAX ||
+			(*at > 0 && field->tag <= unknown->fields[*at - 1].tag))
 			return FAIL(-EINVAL, "unknown tagged fields are not in ascending order");
 		if (!encode_varint(e, field->tag) || !encode_varint(e, (uint32_t)field->data.size))
 			return EXHAUSTED;
@@ -361,20 +362,23 @@ static int encode_tagged(struct encoder *e, const struct schema_plan *plan, cons
 	const struct schema_step *step = NULL;
 	const struct tagged_fields *unknown =
 		(const void *)((const char *)from + plan->of->tags_offset);
-	uint32_t count = (uint32_t)unknown->count;
+	uint64_t present = 0; /* by index in plan->tagged; the generator makes no more than 64 */
 	int32_t at = 0;
 	int rc;
 
 	for (int i = 0; i < plan->tagged_count; i++)
-		count += !schema_field_is_default(step_field(plan, &plan->tagged[i]), from);
-	if (!encode_varint(e, count))
+		if (!schema_field_is_default(step_field(plan, &plan->tagged[i]), from))
+			present |= UINT64_C(1) << i;
+	if (!encode_varint(e, (uint32_t)unknown->count + (uint32_t)__builtin_popcountll(present)))
 		return EXHAUSTED;
+	if (!present && unknown->count == 0)
+		return 0;
 	for (int i = 0; i < plan->tagged_count; i++) {
 		step = &plan->tagged[i];
 		rc = encode_unknown(e, plan, unknown, &at, tagged_tag(plan, step));
 		if (rc)
 			return rc;
-		if (schema_field_is_default(step_field(plan, step), from))
+		if (!(present & UINT64_C(1) << i))
 			continue;
 		rc = encode_tagged_field(e, plan, step, from);
 		if (rc)

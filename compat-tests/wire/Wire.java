@@ -24,6 +24,8 @@ import org.apache.kafka.common.utils.ImplicitLinkedHashCollection;
  *
  *   Wire write LIST FILE SEED COUNT   COUNT messages of each "NAME VERSION" line of LIST that this Kafka has, into FILE;
  *                                     the lines that it does not have go to stdout
+ *   Wire damage LIST FILE SEED COUNT  the same with bytes cut off or changed; in place of the JSON stands what Kafka made of
+ *                                     them: 0 when it refused, else 1, what it left over (int), and what it wrote again
  *   Wire check FILE                   reads each message of FILE, writes it again, and compares
  *   Wire errors                       Kafka's table of error codes
  *
@@ -281,7 +283,31 @@ public class Wire {
         return node.toString().getBytes(StandardCharsets.UTF_8);
     }
 
-    static void writeAll(String list, String file, long seed, int count) throws Exception {
+    /** Cut short, or up to three bytes changed: to anything, or to what lengths and nulls are made of. */
+    static byte[] damage(byte[] bytes) {
+        if (bytes.length == 0)
+            return bytes;
+        int how = random.nextInt(3);
+        if (how == 0)
+            return Arrays.copyOf(bytes, random.nextInt(bytes.length));
+        for (int i = random.nextInt(3); i >= 0; i--)
+            bytes[random.nextInt(bytes.length)] = (byte) (how == 1 ? random.nextInt(256) : pick(0, 1, 2, 127, 128, 255));
+        return bytes;
+    }
+
+    static byte[] verdict(Class<?> type, byte[] bytes, short version) throws Exception {
+        try {
+            Message message = (Message) type.getDeclaredConstructor().newInstance();
+            ByteBuffer buffer = ByteBuffer.wrap(bytes);
+            message.read(new ByteBufferAccessor(buffer), version);
+            byte[] again = write(message, version);
+            return ByteBuffer.allocate(5 + again.length).put((byte) 1).putInt(buffer.remaining()).put(again).array();
+        } catch (RuntimeException refused) {
+            return new byte[] {0};
+        }
+    }
+
+    static void writeAll(String list, String file, long seed, int count, boolean damaged) throws Exception {
         try (DataOutputStream out = new DataOutputStream(new BufferedOutputStream(new FileOutputStream(file), 1 << 20))) {
             for (String line : Files.readAllLines(Paths.get(list))) {
                 String name = line.split(" ")[0];
@@ -299,8 +325,10 @@ public class Wire {
                     // The first stays as it is made: Kafka's own defaults.
                     if (i > 0)
                         fill(message, schema);
-                    byte[] json = json(message, (short) version);
                     byte[] bytes = write(message, (short) version);
+                    if (damaged)
+                        bytes = damage(bytes);
+                    byte[] json = damaged ? verdict(type, bytes, (short) version) : json(message, (short) version);
                     out.writeUTF(name);
                     out.writeShort(ours);
                     out.writeInt(bytes.length);
@@ -357,7 +385,9 @@ public class Wire {
     public static void main(String[] arguments) throws Exception {
         switch (arguments[0]) {
             case "write":
-                writeAll(arguments[1], arguments[2], Long.parseLong(arguments[3]), Integer.parseInt(arguments[4]));
+            case "damage":
+                writeAll(arguments[1], arguments[2], Long.parseLong(arguments[3]), Integer.parseInt(arguments[4]),
+                    arguments[0].equals("damage"));
                 break;
             case "check":
                 check(arguments[1]);

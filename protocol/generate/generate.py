@@ -252,6 +252,8 @@ class Plans:
                 steps.append(text)
                 size += step_size
         tagged = [text for _, text in sorted(tagged)]
+        if len(tagged) > 64:
+            raise notation.NotationError(f"{struct.name}: the codec counts on at most 64 tagged fields")
         size = max(size, 1)
         shape = (c_name(struct), flexible, tuple(steps), tuple(tagged), tuple(absent))
         if shape in self.by_shape:
