@@ -31,17 +31,18 @@ __attribute__((cold, noreturn)) void ensure_failed(
 		(type *)(void *)((char *)member_pointer_ - offsetof(type, member)); \
 	})
 
-#define min_of(a, b)                    \
-	({                              \
-		__typeof__(a) a_ = (a); \
-		__typeof__(b) b_ = (b); \
-		a_ < b_ ? a_ : b_;      \
-	})
-#define max_of(a, b)                    \
-	({                              \
-		__typeof__(a) a_ = (a); \
-		__typeof__(b) b_ = (b); \
-		a_ > b_ ? a_ : b_;      \
+/* Each argument is evaluated once; both have the type that they were written with. */
+#define min_of(a, b) min_of_unique_(a, b, __COUNTER__)
+#define max_of(a, b) max_of_unique_(a, b, __COUNTER__)
+
+/* The counter gives every use its own variables, so that uses nest without shadowing. */
+#define min_of_unique_(a, b, unique) pick_of_(a, b, <, unique)
+#define max_of_unique_(a, b, unique) pick_of_(a, b, >, unique)
+#define pick_of_(a, b, order, unique)                                              \
+	({                                                                         \
+		__typeof__(a) a_##unique##_ = (a);                                 \
+		__typeof__(b) b_##unique##_ = (b);                                 \
+		a_##unique##_ order b_##unique##_ ? a_##unique##_ : b_##unique##_; \
 	})
 
 #define likely(condition)   __builtin_expect(!!(condition), 1)

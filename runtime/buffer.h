@@ -47,3 +47,8 @@ void buffer_wait_cancel(struct shard *shard, struct buffer_waiter *waiter);
 /* From any shard. NULL is allowed in unref. */
 struct buffer *buffer_ref(struct buffer *buffer);
 void buffer_unref(struct shard *shard, struct buffer *buffer);
+/* True when the caller's reference is the only one. */
+static inline bool buffer_is_unshared(const struct buffer *buffer)
+{
+	return __atomic_load_n(&buffer->references, __ATOMIC_ACQUIRE) == 1;
+}

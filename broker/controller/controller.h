@@ -24,6 +24,7 @@
 
 #include "broker/config/config.h"
 #include "broker/metadata/image.h"
+#include "broker/security/authorizer.h"
 #include "runtime/shard.h"
 
 struct controller;
@@ -45,17 +46,6 @@ enum controller_kind {
 	CONTROLLER_KIND_COUNT,
 };
 
-/* What a principal may do, as Kafka numbers it in ACLs. */
-enum acl_operation_id {
-	ACL_CREATE = 5,
-	ACL_DELETE = 6,
-	ACL_ALTER = 7,
-	ACL_DESCRIBE = 8,
-	ACL_DESCRIBE_CONFIGS = 10,
-	ACL_ALTER_CONFIGS = 11
-};
-enum acl_resource_id { ACL_TOPIC = 2, ACL_GROUP = 3, ACL_CLUSTER = 4 };
-
 struct controller_op {
 	/* What is asked. REQUEST, RESPONSE and ARENA stay the asker's and alive until DONE.
 	 * RESPONSE holds its defaults (schema_init) and is filled in; what it leads to lies in
@@ -65,7 +55,7 @@ struct controller_op {
 	const void *request;
 	void *response;
 	struct arena *arena;
-	/* May whoever asks do OPERATION on the resource? NULL: everything. Called before DONE, on
+	/* May whoever asks do OPERATION (enum acl_operation) on the RESOURCE (enum acl_resource) of that name? NULL: everything. Called before DONE, on
 	 * the controller's shard; unknown topics and denied ones are told apart as Kafka does. */
 	bool (*may)(const struct controller_op *op, int operation, int resource, struct str name);
 	void *authority; /* for MAY */
