@@ -22,6 +22,15 @@
 struct log;
 struct log_store;
 
+/* Private to log_read.c: a question to a log that may have to wait for the disk. */
+struct log_lookup {
+	struct list_node node;
+	struct task task;
+	struct log *log;
+	int (*attempt)(struct log_lookup *lookup);
+	void (*answer)(struct log_lookup *lookup, int error);
+};
+
 /* ---- what one shard keeps for all its logs ---- */
 
 struct log_store_options {
@@ -167,8 +176,9 @@ struct log_append {
 	uint8_t *records;
 	uint32_t size; /* bytes */
 	enum append_origin origin;
-	int32_t leader_epoch; /* put into the batches; APPEND_REPLICA: the batches keep theirs */
-	bool durable;	      /* DONE comes after a sync that covers it */
+	int32_t leader_epoch;	 /* put into the batches; APPEND_REPLICA: the batches keep theirs */
+	bool durable;		 /* DONE comes after a sync that covers it */
+	int16_t produce_version; /* of the Produce request; -1 for what comes from none */
 	int16_t transaction_version; /* of the marker's request (KIP-890): 2 fences equal producer
 					epochs; 0 when unknown */
 	void (*done)(struct log_append *op);
@@ -192,6 +202,7 @@ struct log_append {
 	struct list_node node;		     /* private */
 	struct task task;		     /* private */
 	struct log *log;		     /* private */
+	struct log_store *store;	     /* private */
 };
 
 /*
@@ -239,11 +250,7 @@ struct log_read {
 	uint32_t aborted_count;
 	int64_t log_start;
 
-	/* Private to log_read.c. */
-	struct log *log;
-	struct task task;
-	struct list_node node;
-	struct log_read_walk *walk;
+	struct log_lookup lookup; /* private */
 };
 
 void log_read(struct log *log, struct log_read *op);
@@ -282,10 +289,7 @@ struct log_time_lookup {
 	int64_t found_timestamp_ms;
 	int32_t leader_epoch; /* of its batch; -1 */
 
-	/* Private. */
-	struct log *log;
-	struct task task;
-	struct list_node node;
+	struct log_lookup lookup; /* private */
 };
 enum { LOG_TIMESTAMP_MAX = -3 };
 void log_offset_for_time(struct log *log, struct log_time_lookup *op);

@@ -1,0 +1,259 @@
+/* What the files of the log know of one another; see README.md for the invariants that are numbered
+ * there. */
+#pragma once
+
+#include "protocol/compress.h"
+#include "runtime/arena.h"
+#include "runtime/fiber.h"
+#include "storage/epoch_cache.h"
+#include "storage/log.h"
+#include "storage/segment.h"
+
+enum {
+	LOG_RING_SIZE =
+		64, /* batches of the tail that are found without the disk; a power of two */
+	LOG_WRITE_PARTS_MAX = 64,   /* operations gathered into one write */
+	LOG_LOOKUP_FIBERS_MAX = 32, /* questions of one shard that wait for the disk at a time */
+};
+
+/* A failed folder of log.dirs. */
+struct log_folder {
+	struct list_node node;
+	char *path;
+	int error;
+};
+
+struct log_store {
+	struct shard *shard;
+	struct log_store_options options;
+	struct list logs; /* by opening */
+	uint32_t log_count;
+	struct list folders;	  /* those that failed */
+	struct list folders_told; /* failed, to be told to the owner by the task */
+	struct task folders_task;
+	struct list open_segments; /* least recently used first */
+	uint32_t open_files;
+	struct compress_context *compress;
+	struct list lookups; /* that need the disk */
+	uint32_t lookup_fibers;
+	struct list graves;	  /* struct log_grave, by time */
+	struct list closed;	  /* struct log_closed: offsets of logs that were closed */
+	struct list free_appends; /* struct log_append_private, for reuse */
+	uint32_t free_append_count;
+	struct timer housekeeping;
+	bool housekeeping_runs, freed;
+	uint64_t next_retention_ns, next_expiry_ns;
+};
+
+/* What is to be unlinked. */
+struct log_grave {
+	struct list_node node;
+	uint64_t due_ns;
+	bool is_folder;
+	char path[];
+};
+
+/* What the checkpoint files still need of a log that was closed. */
+struct log_closed {
+	struct list_node node;
+	const char *folder;
+	int64_t start, high_watermark, recovery_point;
+	int32_t partition;
+	struct str topic;
+	char text[];
+};
+
+/* One batch of the tail. */
+struct log_ring_entry {
+	int64_t base_offset, last_offset;
+	uint32_t position, size;
+};
+
+/* Fibers that wait their turn. */
+struct log_waiter {
+	struct list_node node;
+	struct fiber *fiber;
+};
+
+struct log {
+	struct list_node node; /* in the store */
+	struct log_store *store;
+	struct shard *shard;
+	void *owner;
+	const char *folder;
+	char *path, *topic_text;
+	struct str topic;
+	int32_t partition;
+	struct log_config config;
+
+	struct segment **segments; /* by base offset; the last one is active */
+	uint32_t segment_count, segment_capacity;
+	uint64_t closed_size_bytes; /* of all but the active one */
+
+	int64_t start, high_watermark, readable_end, end, durable_end, recovery_point;
+
+	struct segment_tail accepted; /* of the active segment, with what is in flight */
+	struct list queued;	      /* log_append: not looked at yet */
+	struct list flying;  /* accepted, in order; the first write_count are being written */
+	struct list durable; /* written, waiting for a sync */
+	uint32_t write_count;
+	bool writing;
+	uint32_t holds; /* reasons for which no append is taken from the queue */
+	bool opening, rolling;
+	int64_t roll_offset; /* while rolling */
+	struct file_op write_op, open_op;
+	struct iovec parts[LOG_WRITE_PARTS_MAX];
+	struct file *write_file;
+	char *open_path; /* while opening */
+	struct segment *open_segment;
+	int error; /* a negative errno: its folder failed */
+
+	struct log_ring_entry *ring; /* of the active segment; NULL until something is appended */
+	uint32_t ring_first, ring_count;
+
+	struct producer_state producers;
+	struct epoch_cache epochs;
+	bool epochs_dirty, epochs_writing;
+	int64_t *snapshots; /* offsets of the .snapshot files, ascending */
+	uint32_t snapshot_count, snapshot_capacity;
+	int64_t snapshot_offset; /* of the last one taken */
+	uint64_t snapshot_bytes; /* appended since */
+
+	struct list syncs; /* log_sync waiting */
+	bool syncing;
+	uint64_t unsynced_messages;
+	uint64_t unsynced_since_ns; /* 0: nothing is unsynced */
+	struct file_op sync_op;
+	struct file *sync_file;
+	int64_t sync_target;
+	uint32_t sync_generation;
+
+	bool busy; /* a fiber does housekeeping */
+	struct list busy_waiters, drain_waiters;
+	uint32_t fibers;     /* background fibers of this log, and lookups under way */
+	uint32_t generation; /* counts what may invalidate places in segments: truncation, deletion
+			      */
+	bool closing, loading;
+};
+
+struct log_append_private {
+	struct list_node node;	   /* free list */
+	struct segment_tail after; /* the accepted tail behind it */
+	uint8_t *bytes;		   /* what is written: op->records, or a rebuilt copy */
+	uint32_t size;
+	bool rebuilt, checked, durable, arena_used;
+	struct record_buffer buffer;	      /* the copy */
+	struct producer_change change;	      /* of the first batch */
+	struct producer_change *more_changes; /* of the others */
+	uint32_t change_count;
+	struct producer_completed completed; /* the first transaction that a marker of it decided */
+	struct producer_completed *more_completed;
+	uint32_t completed_count;
+	uint32_t epoch_changes;
+	struct arena arena; /* texts of the answer */
+};
+
+/* ---- log.c ---- */
+
+static inline struct segment *log_active(const struct log *log)
+{
+	return log->segments[log->segment_count - 1];
+}
+
+/* The index of the last segment whose base is at or below OFFSET; -1. */
+int64_t log_segment_floor(const struct log *log, int64_t offset);
+/* Behind the last offset of segment INDEX, as far as it is readable. */
+int64_t log_segment_end(const struct log *log, uint32_t index);
+int log_segment_add(struct log *log, struct segment *segment);
+void log_segment_remove(struct log *log, uint32_t index);
+void log_index_capacities(const struct log *log, uint32_t capacities[INDEX_KINDS]);
+/* The folder has failed with ERROR (a negative errno): the owner hears of it, everything in flight
+ * fails. */
+void log_fail(struct log *log, int error);
+void log_start_move(struct log *log, int64_t offset);
+
+/* One fiber at a time does housekeeping on a log. */
+void log_busy_begin(struct log *log);
+void log_busy_end(struct log *log);
+/* (fiber) Waits until something that was under way is done: the caller looks again whether it is
+ * what it waits for. */
+void log_drain_wait(struct log *log);
+void log_drain_wake(struct log *log);
+/* (fiber) No append is taken and none is in flight until the release. */
+void log_append_hold(struct log *log);
+void log_append_release(struct log *log);
+
+/* ---- log_append.c ---- */
+
+void log_append_run(struct log *log);
+/* Fails all that is queued, in flight or waiting to be durable. */
+void log_append_fail_all(struct log *log, int16_t error_code);
+/* Answers an operation that is in no list. */
+void log_append_refuse(struct log_append *op, int16_t error_code);
+void log_append_durable_done(struct log *log);
+void log_ring_reset(struct log *log);
+/* The batch in the ring that holds OFFSET or is the first behind it; NULL when the ring doesn't
+ * know. */
+const struct log_ring_entry *log_ring_find(const struct log *log, int64_t offset);
+
+/* ---- log_sync.c ---- */
+
+void log_sync_run(struct log *log);
+void log_sync_fail_all(struct log *log, int error);
+/* (fiber) Data, indexes and epochs are on the disk up to the readable end of now; the recovery
+ * point moves there. */
+int log_checkpoint(struct log *log);
+/* Begins to write leader-epoch-checkpoint in the background. */
+void log_epochs_changed(struct log *log);
+/* (fiber) */
+int log_epochs_write(struct log *log);
+/* A snapshot of the producers as they are now, at their map end: *RET_DATA to be given to
+ * log_snapshot_write. */
+int log_snapshot_take(struct log *log, uint8_t **ret_data, size_t *ret_size, int64_t *ret_offset);
+/* (fiber) Frees DATA. */
+int log_snapshot_write(struct log *log, uint8_t *data, size_t size, int64_t offset, bool sync);
+int log_snapshot_note(struct log *log, int64_t offset);
+/* (fiber) Removes the files of snapshots in [FROM, TO). */
+int log_snapshots_remove(struct log *log, int64_t from, int64_t to);
+void log_snapshot_path(const struct log *log, int64_t offset, enum log_file_state state,
+	char to[SEGMENT_PATH_SIZE_MAX]);
+
+/* ---- log_open.c ---- */
+
+/*
+ * (fiber) Makes the producer state that of OFFSET: the newest snapshot at or below it, then the
+ * batches from there on.
+ */
+int log_producers_load(struct log *log, int64_t offset);
+/* Forgets a log that nothing waits for. */
+void log_free(struct log *log);
+/* (fiber) Nothing is under way in it any more, and nothing new begins. */
+void log_quiesce(struct log *log);
+
+/* ---- log_retain.c ---- */
+
+/*
+ * (fiber, busy) Takes the segments [FROM, TO) out of the log, then renames their files; they are
+ * unlinked after file.delete.delay.ms. At least one segment stays.
+ */
+int log_segments_delete(struct log *log, uint32_t from, uint32_t to);
+
+/* ---- log_roll.c ---- */
+
+/* A new active segment at OFFSET, in a fiber of its own; nothing is in flight. Appends go on when
+ * it is there. */
+void log_roll_begin(struct log *log, int64_t offset);
+/* (fiber) Finishes and syncs a segment that is not active any more; the recovery point follows. */
+int log_segment_close(struct log *log, struct segment *segment);
+
+/* ---- log_store.c ---- */
+
+void log_store_reap(struct log_store *store);
+/* PATH is unlinked after the delay: a file, or a folder with all its files. Without memory it is
+ * left for the next start. */
+void log_store_bury(struct log_store *store, const char *path, bool is_folder, int64_t delay_ms);
+const struct log_folder *log_store_folder_find(const struct log_store *store, const char *folder);
+void log_store_housekeeping_start(struct log_store *store);
+/* Runs BODY in a fiber of the log, which stays open until it returns. */
+int log_fiber_start(struct log *log, void (*body)(struct shard *shard, void *log));
+void log_fiber_end(struct log *log);

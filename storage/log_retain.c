@@ -1,0 +1,366 @@
+/* What makes a log shorter: retention and DeleteRecords at its start, truncation at its end,
+ * deletion of all of it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/log_internal.h"
+
+/* ---- segments ---- */
+
+static int files_rename(struct segment *segment)
+{
+	static const enum log_file_kind kinds[] = {LOG_FILE_DATA, LOG_FILE_OFFSET_INDEX,
+		LOG_FILE_TIME_INDEX, LOG_FILE_TRANSACTION_INDEX};
+	struct log *log = segment->log;
+	char from[SEGMENT_PATH_SIZE_MAX], to[SEGMENT_PATH_SIZE_MAX];
+	int error = 0, failed;
+
+	for (size_t i = 0; i < array_length(kinds); i++) {
+		segment_path(segment, kinds[i], LOG_FILE_LIVE, from);
+		segment_path(segment, kinds[i], LOG_FILE_DELETED, to);
+		failed = fiber_rename(log->shard, from, to);
+		if (!failed)
+			log_store_bury(log->store, to, false, log->config.file_delete_delay_ms);
+		else if (failed != -ENOENT)
+			error = failed;
+	}
+	segment->state = LOG_FILE_DELETED;
+	return error;
+}
+
+int log_segments_delete(struct log *log, uint32_t from, uint32_t to)
+{
+	uint32_t count = to - from;
+	struct segment **doomed;
+	int error = 0, failed;
+
+	ensure(log->busy && from <= to && to <= log->segment_count && count < log->segment_count);
+	if (count == 0)
+		return 0;
+	doomed = malloc(count * sizeof(*doomed));
+	if (!doomed)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		doomed[i] = log->segments[from];
+		log_segment_remove(log, from);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		failed = files_rename(doomed[i]);
+		if (!failed)
+			failed = log_snapshots_remove(
+				log, doomed[i]->base_offset, doomed[i]->base_offset + 1);
+		error = error ? error : failed;
+		segment_unref(doomed[i]);
+	}
+	free(doomed);
+	return error;
+}
+
+/* ---- the start ---- */
+
+/* When its newest record was written: its timestamp, but not one that lies in the future (Kafka
+ * would keep it till then). */
+static int segment_age_from(struct segment *segment, int64_t now_ms, int64_t *ret_ms)
+{
+	int error = segment_largest_timestamp(segment, ret_ms);
+
+	if (!error && *ret_ms > now_ms)
+		*ret_ms = min_of(segment->modified_ms, now_ms);
+	return error;
+}
+
+/* How many segments at the start may go: in Kafka's order by start offset, size, time; each below
+ * the high watermark. */
+static int deletable_count(struct log *log, uint32_t *ret_count)
+{
+	const struct log_config *config = &log->config;
+	int64_t now_ms = shard_wall_ms(log->shard), newest_ms;
+	uint64_t size = log_size_bytes(log);
+	uint32_t generation = log->generation;
+	bool by_size = config->delete_old && config->retention_size_bytes >= 0;
+	bool by_time = config->delete_old && config->retention_ms >= 0;
+	uint32_t count;
+	int error;
+
+	for (count = 0; count < log->segment_count; count++) {
+		struct segment *segment = log->segments[count];
+		bool is_last = count + 1 == log->segment_count, goes = false;
+
+		if (is_last && segment->tail.size == 0)
+			break;
+		if (log->high_watermark < log_segment_end(log, count) ||
+			(is_last && log->end != log->readable_end))
+			break;
+		if (!is_last && log->segments[count + 1]->base_offset <= log->start)
+			goes = true;
+		else if (by_size && size >= segment->tail.size &&
+			 size - segment->tail.size >= (uint64_t)config->retention_size_bytes)
+			goes = true;
+		if (!goes && by_time) {
+			segment_ref(segment);
+			error = segment_age_from(segment, now_ms, &newest_ms);
+			segment_unref(segment);
+			if (error)
+				return error;
+			if (generation != log->generation)
+				return -EAGAIN;
+			goes = now_ms - newest_ms > config->retention_ms;
+		}
+		if (!goes)
+			break;
+		size -= segment->tail.size;
+	}
+	*ret_count = count;
+	return 0;
+}
+
+int log_retain(struct log *log)
+{
+	uint32_t count = 0;
+	int error;
+
+	log_busy_begin(log);
+	error = log->error;
+	while (!error) {
+		error = deletable_count(log, &count);
+		if (error == -EAGAIN) {
+			error = 0;
+			continue;
+		}
+		break;
+	}
+	if (!error && count > 0) {
+		if (count == log->segment_count) {
+			error = log_roll(log); /* one always stays */
+			if (!error && count >= log->segment_count)
+				count = log->segment_count - 1;
+		}
+		if (!error) {
+			log_start_move(log, log->segments[count]->base_offset);
+			error = log_segments_delete(log, 0, count);
+		}
+	}
+	if (error && error != -ENOSPC && error != -ENOMEM && !log->error)
+		log_fail(log, error);
+	log_busy_end(log);
+	return error;
+}
+
+int log_delete_before(struct log *log, int64_t offset)
+{
+	uint32_t count = 0;
+	int error;
+
+	log_busy_begin(log);
+	error = log->error ? log->error : log_start_advance(log, offset);
+	if (!error) {
+		while (count + 1 < log->segment_count &&
+			log->segments[count + 1]->base_offset <= log->start)
+			count++;
+		error = log_segments_delete(log, 0, count);
+		if (error && error != -ENOMEM && !log->error)
+			log_fail(log, error);
+	}
+	log_busy_end(log);
+	return error;
+}
+
+/* ---- the end ---- */
+
+static void ends_set(struct log *log, int64_t offset)
+{
+	log->readable_end = log->end = offset;
+	log->start = min_of(log->start, offset);
+	log->high_watermark = min_of(log->high_watermark, offset);
+	log->recovery_point = min_of(log->recovery_point, offset);
+	log->durable_end = min_of(log->durable_end, offset);
+}
+
+/* The rest of SEGMENT, which is active now, goes from the first batch that reaches OFFSET. */
+static int segment_cut(struct log *log, struct segment *segment, int64_t offset)
+{
+	struct index_page page = {0};
+	struct segment_tail tail;
+	struct batch_header header;
+	uint64_t position;
+	int64_t slot;
+	int error, found;
+
+	found = segment_find(segment, offset, segment->tail.size, &position, &header);
+	if (found < 0)
+		return found == BATCH_ERROR_CORRUPT ? -EIO : found;
+	if (found == 0)
+		position = segment->tail.size;
+	tail = segment_tail_empty(segment->base_offset);
+	tail.size = (uint32_t)position;
+	error = index_file_floor(&segment->indexes[INDEX_OFFSET], &page, offset - 1, &slot);
+	if (!error)
+		error = index_file_truncate(&segment->indexes[INDEX_OFFSET], (uint32_t)(slot + 1));
+	page.index = NULL;
+	if (!error)
+		error = index_file_offset_floor(
+			&segment->indexes[INDEX_TIME], &page, offset - 1, &slot);
+	if (!error)
+		error = index_file_truncate(&segment->indexes[INDEX_TIME], (uint32_t)(slot + 1));
+	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
+		error = index_file_extend(
+			&segment->indexes[kind], log->config.segment_index_size_bytes);
+	if (!error)
+		error = segment_aborted_truncate(segment, offset);
+	if (!error)
+		error = segment_open_file(segment);
+	if (!error)
+		error = fiber_truncate(log->shard, segment->file, position);
+	if (error)
+		return error;
+	segment->tail = tail;
+	segment->tail_known = false;
+	return segment_know_tail(segment);
+}
+
+static int truncate_fully(struct log *log, int64_t offset)
+{
+	struct segment *segment = segment_new(log, offset), **doomed;
+	uint32_t count = log->segment_count;
+	int error = 0, failed;
+
+	doomed = malloc(count * sizeof(*doomed));
+	if (!segment || !doomed) {
+		segment_unref(segment);
+		free(doomed);
+		return -ENOMEM;
+	}
+	memcpy(doomed, log->segments, count * sizeof(*doomed));
+	log->segments[0] = segment;
+	log->segment_count = 1;
+	log->closed_size_bytes = 0;
+	log->generation++;
+	segment->tail_known = segment->aborted_loaded = true;
+	log->accepted = segment->tail;
+	log_ring_reset(log);
+	ends_set(log, offset);
+	log->start = log->high_watermark = log->durable_end = offset;
+	if (epoch_cache_clear(&log->epochs))
+		log_epochs_changed(log);
+	producer_state_clear(&log->producers, offset);
+	log->snapshot_offset = offset;
+	for (uint32_t i = 0; i < count; i++) {
+		while (doomed[i]->finishing)
+			log_drain_wait(log);
+		failed = files_rename(doomed[i]);
+		error = error ? error : failed;
+		segment_unref(doomed[i]);
+	}
+	free(doomed);
+	failed = log_snapshots_remove(log, 0, INT64_MAX);
+	error = error ? error : failed;
+	if (!error)
+		error = segment_create(segment);
+	if (!error)
+		error = fiber_sync_folder(log->shard, log->path);
+	return error;
+}
+
+static int truncate_to(struct log *log, int64_t offset)
+{
+	struct segment *segment;
+	int64_t floor;
+	int error;
+
+	/* A segment that is being closed must not be opened again under it. */
+	for (uint32_t i = 0; i < log->segment_count; i++)
+		while (i < log->segment_count && log->segments[i]->finishing)
+			log_drain_wait(log);
+	floor = log_segment_floor(log, offset);
+	if (floor < 0 || (offset == log->segments[0]->base_offset && floor == 0))
+		return truncate_fully(log, offset);
+	/* The end becomes the offset, though the batch that held it may begin before it. */
+	ends_set(log, offset);
+	log->generation++;
+	log_ring_reset(log);
+	error = log_segments_delete(log, (uint32_t)floor + 1, log->segment_count);
+	if (error)
+		return error;
+	segment = log_active(log);
+	segment->synced = false;
+	error = segment_cut(log, segment, offset);
+	log->accepted = segment->tail;
+	log->generation++;
+	if (epoch_cache_truncate_end(&log->epochs, offset))
+		log_epochs_changed(log);
+	if (!error && offset != log->producers.map_end)
+		error = log_producers_load(log, offset);
+	if (!error)
+		error = segment_sync(segment);
+	if (!error)
+		error = fiber_sync_folder(log->shard, log->path);
+	return error;
+}
+
+int log_truncate(struct log *log, int64_t offset)
+{
+	int error;
+
+	ensure(offset >= 0);
+	log_busy_begin(log);
+	log_append_hold(log);
+	error = log->error;
+	if (!error && offset < log->end) {
+		error = truncate_to(log, offset);
+		if (error && !log->error)
+			log_fail(log, error);
+	}
+	log_busy_end(log);
+	log_append_release(log);
+	return error;
+}
+
+int log_truncate_fully(struct log *log, int64_t offset)
+{
+	int error;
+
+	ensure(offset >= 0);
+	log_busy_begin(log);
+	log_append_hold(log);
+	error = log->error;
+	if (!error) {
+		error = truncate_fully(log, offset);
+		if (error && !log->error)
+			log_fail(log, error);
+	}
+	log_busy_end(log);
+	log_append_release(log);
+	return error;
+}
+
+/* ---- all of it ---- */
+
+int log_delete(struct log *log)
+{
+	char to[SEGMENT_PATH_SIZE_MAX], name[NAME_FOLDER_SIZE_MAX + 1];
+	struct shard *shard = log->shard;
+	struct log_store *store = log->store;
+	int64_t delay_ms = log->config.file_delete_delay_ms;
+	const char *folder = log->folder;
+	struct uuid unique;
+	int error = log->error;
+
+	log_quiesce(log);
+	if (!error) {
+		shard_entropy(shard, &unique, sizeof(unique));
+		log_folder_name_print_suffixed(
+			name, log->topic, log->partition, &unique, "-delete");
+		snprintf(to, sizeof(to), "%s/%s", folder, name);
+		error = fiber_rename(shard, log->path, to);
+		if (!error)
+			error = fiber_sync_folder(shard, folder);
+		if (!error)
+			log_store_bury(store, to, true, delay_ms);
+		else if (!log->error)
+			log_fail(log, error);
+	}
+	log_free(log);
+	return error;
+}

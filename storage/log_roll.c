@@ -1,0 +1,172 @@
+/*
+ * Rolling: the active segment is closed and a new one begins. Appends wait only until the new one's
+ * files are there; the old one is finished, synced and the recovery point moved behind their back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "protocol/errors.h"
+#include "storage/log_internal.h"
+
+struct roll {
+	struct segment *old; /* a reference; NULL when nothing was closed */
+	uint8_t *snapshot;
+	size_t snapshot_size;
+	int64_t snapshot_offset;
+};
+
+/* Nothing is in flight. The log goes on in a segment at OFFSET. */
+static int roll_switch(struct log *log, int64_t offset, struct roll *ret)
+{
+	struct segment *old = log_active(log), *segment;
+	int error;
+
+	*ret = (struct roll){0};
+	ensure(offset >= old->base_offset && old->tail.size == log->accepted.size);
+	if (offset == old->base_offset)
+		return 0; /* it is empty and begins where it should */
+	segment = segment_new(log, offset);
+	if (!segment)
+		return -ENOMEM;
+	error = segment_create(segment);
+	if (error)
+		goto fail;
+	ensure(list_is_empty(&log->flying) && old == log_active(log));
+	log->producers.map_end = max_of(log->producers.map_end, offset);
+	if (log->producers.map_end > log->snapshot_offset) {
+		error = log_snapshot_take(
+			log, &ret->snapshot, &ret->snapshot_size, &ret->snapshot_offset);
+		if (error)
+			goto fail;
+	}
+	error = log_segment_add(log, segment);
+	if (error)
+		goto fail;
+	log->accepted = segment->tail;
+	log_ring_reset(log);
+	/* A replica's batch may begin behind the end. */
+	ret->old = segment_ref(old);
+	return 0;
+fail:
+	free(ret->snapshot);
+	*ret = (struct roll){0};
+	segment_unref(segment);
+	return error;
+}
+
+int log_segment_close(struct log *log, struct segment *segment)
+{
+	int64_t base;
+	int error;
+
+	ensure(segment != log_active(log) && !segment->synced && !segment->finishing);
+	segment->finishing = true;
+	error = segment_finish(segment);
+	if (!error)
+		error = segment_sync(segment);
+	if (!error)
+		error = log_epochs_write(log);
+	if (!error)
+		error = fiber_sync_folder(log->shard, log->path);
+	segment->finishing = false;
+	if (error)
+		return error;
+	segment->synced = true;
+	/* Behind it, as far as those before it are synced too; it may have been deleted meanwhile.
+	 */
+	for (uint32_t i = 0; i + 1 < log->segment_count && log->segments[i]->synced; i++) {
+		base = min_of(log->segments[i + 1]->base_offset, log->readable_end);
+		log->recovery_point = max_of(log->recovery_point, base);
+		log->durable_end = max_of(log->durable_end, base);
+	}
+	return 0;
+}
+
+static int roll_finish(struct log *log, struct roll *roll)
+{
+	int error = 0;
+
+	if (!roll->old)
+		return 0;
+	if (roll->snapshot)
+		error = log_snapshot_write(
+			log, roll->snapshot, roll->snapshot_size, roll->snapshot_offset, true);
+	/* What a full disk leaves undone the next checkpoint does. */
+	if (!error && roll->old->state == LOG_FILE_LIVE && !roll->old->finishing &&
+		!roll->old->synced)
+		error = log_segment_close(log, roll->old);
+	if (roll->old->state != LOG_FILE_LIVE || error == -ENOSPC)
+		error = 0;
+	segment_unref(roll->old);
+	return error;
+}
+
+static void roll_fiber(struct shard *shard, void *argument)
+{
+	struct log *log = argument;
+	struct list_node *node;
+	struct roll roll;
+	int error;
+
+	error = roll_switch(log, log->roll_offset, &roll);
+	log->rolling = false;
+	if (error == -ENOSPC || error == -ENOMEM) {
+		/* No room for a new segment now: those that wait are refused and come again. */
+		struct list waiting;
+
+		list_init(&waiting);
+		list_append_all(&waiting, &log->queued);
+		while ((node = list_pop_front(&waiting)))
+			log_append_refuse(container_of(node, struct log_append, node),
+				KAFKA_KAFKA_STORAGE_ERROR);
+		error = 0;
+	}
+	log_drain_wake(log);
+	if (!error) {
+		log_append_run(log);
+		error = roll_finish(log, &roll);
+	}
+	if (error && !log->error)
+		log_fail(log, error);
+	if (!log->error)
+		log_sync_run(log);
+	log_fiber_end(log);
+}
+
+void log_roll_begin(struct log *log, int64_t offset)
+{
+	struct list_node *node;
+
+	ensure(!log->rolling && list_is_empty(&log->flying) && !log->writing);
+	log->rolling = true;
+	log->roll_offset = offset;
+	if (log_fiber_start(log, roll_fiber) == 0)
+		return;
+	log->rolling = false;
+	while ((node = list_pop_front(&log->queued)))
+		log_append_refuse(
+			container_of(node, struct log_append, node), KAFKA_KAFKA_STORAGE_ERROR);
+}
+
+int log_roll(struct log *log)
+{
+	struct roll roll = {0};
+	int error;
+
+	log_append_hold(log);
+	error = log->error;
+	if (!error) {
+		log->rolling = true;
+		error = roll_switch(log, log->end, &roll);
+		log->rolling = false;
+		log_drain_wake(log);
+	}
+	log_append_release(log);
+	if (!error)
+		error = roll_finish(log, &roll);
+	if (error && error != -ENOSPC && error != -ENOMEM && !log->error)
+		log_fail(log, error);
+	if (!log->error)
+		log_sync_run(log);
+	return error;
+}

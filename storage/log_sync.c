@@ -1,0 +1,369 @@
+/*
+ * Durability. A data sync serves everybody who waits: the appends that asked for it, log_sync,
+ * flush.messages. A checkpoint syncs indexes and epochs too, and moves the recovery point; it runs
+ * in the background while there is something unsynced. After a failed sync the bytes are in doubt:
+ * the folder has failed, nothing is tried again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/checkpoint_file.h"
+#include "storage/log_internal.h"
+
+/* Between snapshots of the producers, so that a recovery need not read more headers than that. */
+#define SNAPSHOT_INTERVAL_BYTES (64ull << 20)
+
+/* ---- data ---- */
+
+static void sync_answer(struct shard *shard, struct task *task)
+{
+	struct log_sync *op = container_of(task, struct log_sync, task);
+
+	op->done(op);
+}
+
+static void sync_complete(struct log_sync *op, int result)
+{
+	op->result = result;
+	op->task.run = sync_answer;
+	shard_post(op->log->shard, &op->task);
+}
+
+/* Where the synced bytes could end at best: closed segments whose sync is under way stand before
+ * the active one. */
+static bool closed_are_synced(const struct log *log)
+{
+	for (uint32_t i = log->segment_count - 1; i > 0; i--)
+		if (!log->segments[i - 1]->synced)
+			return false;
+	return true;
+}
+
+static void synced_tell(struct log *log)
+{
+	log_append_durable_done(log);
+	list_for_each_safe (node, &log->syncs) {
+		struct log_sync *op = container_of(node, struct log_sync, node);
+
+		/* An append that failed took the log end back. */
+		if (min_of(op->offset, log->end) <= log->durable_end) {
+			list_remove(&op->node);
+			sync_complete(op, 0);
+		}
+	}
+}
+
+static void sync_done(struct shard *shard, struct file_op *file_op)
+{
+	struct log *log = container_of(file_op, struct log, sync_op);
+
+	log->syncing = false;
+	file_unref(log->sync_file);
+	log->sync_file = NULL;
+	if (file_op->result < 0) {
+		log_fail(log, (int)file_op->result);
+	} else if (!log->error && log->sync_generation == log->generation) {
+		log->durable_end = max_of(log->durable_end, log->sync_target);
+	}
+	if (!log->error)
+		log_sync_run(log);
+	log_drain_wake(log);
+}
+
+static void checkpoint_fiber(struct shard *shard, void *argument)
+{
+	struct log *log = argument;
+
+	log_checkpoint(log);
+	log->syncing = false;
+	log_drain_wake(log);
+	if (!log->error)
+		log_sync_run(log);
+	log_fiber_end(log);
+}
+
+void log_sync_run(struct log *log)
+{
+	struct segment *active = log_active(log);
+
+	synced_tell(log);
+	if (log->syncing || log->error ||
+		(list_is_empty(&log->durable) && list_is_empty(&log->syncs)))
+		return;
+	if (log->readable_end <= log->durable_end || !closed_are_synced(log))
+		return; /* run again when the write or the closed segment's sync is done */
+	log->syncing = true;
+	if (!active->file) {
+		if (log_fiber_start(log, checkpoint_fiber) < 0) {
+			log->syncing = false;
+			log_fail(log, -ENOMEM);
+		}
+		return;
+	}
+	log->sync_target = log->readable_end;
+	log->sync_generation = log->generation;
+	log->sync_file = file_ref(active->file);
+	log->sync_op = (struct file_op){.done = sync_done};
+	file_sync(log->shard, &log->sync_op, log->sync_file);
+}
+
+void log_sync(struct log *log, struct log_sync *op)
+{
+	op->log = log;
+	op->offset = log->end;
+	op->node = (struct list_node){0};
+	if (log->error) {
+		sync_complete(op, log->error);
+		return;
+	}
+	list_push_back(&log->syncs, &op->node);
+	log_sync_run(log);
+}
+
+void log_sync_fail_all(struct log *log, int error)
+{
+	struct list_node *node;
+
+	while ((node = list_pop_front(&log->syncs)))
+		sync_complete(container_of(node, struct log_sync, node), error);
+}
+
+/* ---- epochs ---- */
+
+int log_epochs_write(struct log *log)
+{
+	struct checkpoint_epoch_offset *entries;
+	char path[SEGMENT_PATH_SIZE_MAX];
+	struct arena arena;
+	struct str text;
+	int error = 0;
+
+	while (log->epochs_writing)
+		log_drain_wait(log);
+	if (!log->epochs_dirty)
+		return 0;
+	log->epochs_writing = true;
+	snprintf(path, sizeof(path), "%s/leader-epoch-checkpoint", log->path);
+	while (!error && log->epochs_dirty) {
+		log->epochs_dirty = false;
+		arena_init(&arena, 4096 + (size_t)log->epochs.count * 256);
+		entries = arena_new_array(
+			&arena, struct checkpoint_epoch_offset, log->epochs.count + 1);
+		for (uint32_t i = 0; entries && i < log->epochs.count; i++)
+			entries[i] = (struct checkpoint_epoch_offset){
+				log->epochs.entries[i].epoch, log->epochs.entries[i].start_offset};
+		text = entries ? checkpoint_epoch_offsets_format(
+					 &arena, entries, (int32_t)log->epochs.count)
+			       : STR_NULL;
+		error = str_is_null(text)
+				? -ENOMEM
+				: fiber_replace(log->shard, path, text.data, (size_t)text.size);
+		if (error)
+			log->epochs_dirty = true;
+		arena_done(&arena);
+	}
+	log->epochs_writing = false;
+	log_drain_wake(log);
+	return error;
+}
+
+static void epochs_fiber(struct shard *shard, void *argument)
+{
+	struct log *log = argument;
+	int error = log_epochs_write(log);
+
+	/* On a full disk it stays dirty and goes with a later checkpoint. */
+	if (error && error != -ENOSPC && !log->error)
+		log_fail(log, error);
+	log_fiber_end(log);
+}
+
+void log_epochs_changed(struct log *log)
+{
+	if (log->epochs_dirty)
+		return;
+	log->epochs_dirty = true;
+	/* Without memory for a fiber it goes with the next checkpoint. */
+	if (!log->epochs_writing && !log->closing && !log->loading)
+		log_fiber_start(log, epochs_fiber);
+}
+
+/* ---- snapshots of the producers ---- */
+
+void log_snapshot_path(const struct log *log, int64_t offset, enum log_file_state state,
+	char to[SEGMENT_PATH_SIZE_MAX])
+{
+	char name[NAME_FILE_SIZE_MAX];
+
+	log_file_name_print(name, offset, LOG_FILE_SNAPSHOT, state);
+	snprintf(to, SEGMENT_PATH_SIZE_MAX, "%s/%s", log->path, name);
+}
+
+int log_snapshot_note(struct log *log, int64_t offset)
+{
+	uint32_t place = log->snapshot_count;
+
+	while (place > 0 && log->snapshots[place - 1] >= offset)
+		place--;
+	if (place < log->snapshot_count && log->snapshots[place] == offset)
+		return 0;
+	if (log->snapshot_count == log->snapshot_capacity) {
+		uint32_t capacity = log->snapshot_capacity ? log->snapshot_capacity * 2 : 2;
+		void *snapshots = realloc(log->snapshots, capacity * sizeof(*log->snapshots));
+
+		if (!snapshots)
+			return -ENOMEM;
+		log->snapshots = snapshots;
+		log->snapshot_capacity = capacity;
+	}
+	memmove(log->snapshots + place + 1, log->snapshots + place,
+		(log->snapshot_count - place) * sizeof(*log->snapshots));
+	log->snapshots[place] = offset;
+	log->snapshot_count++;
+	return 0;
+}
+
+int log_snapshot_take(struct log *log, uint8_t **ret_data, size_t *ret_size, int64_t *ret_offset)
+{
+	int error = producer_state_encode(&log->producers, ret_data, ret_size);
+
+	if (error)
+		return error;
+	*ret_offset = log->producers.map_end;
+	log->snapshot_offset = log->producers.map_end;
+	log->snapshot_bytes = 0;
+	return 0;
+}
+
+int log_snapshot_write(struct log *log, uint8_t *data, size_t size, int64_t offset, bool sync)
+{
+	char path[SEGMENT_PATH_SIZE_MAX];
+	struct file *file;
+	int error;
+
+	log_snapshot_path(log, offset, LOG_FILE_LIVE, path);
+	error = fiber_open(log->shard, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
+	if (!error) {
+		error = fiber_write(log->shard, file, data, size, 0);
+		if (!error && sync)
+			error = fiber_sync(log->shard, file);
+		file_unref(file);
+	}
+	if (!error)
+		error = log_snapshot_note(log, offset);
+	free(data);
+	return error;
+}
+
+int log_snapshots_remove(struct log *log, int64_t from, int64_t to)
+{
+	char path[SEGMENT_PATH_SIZE_MAX];
+	int error = 0;
+
+	for (uint32_t i = 0; i < log->snapshot_count;) {
+		int64_t offset = log->snapshots[i];
+		int failed;
+
+		if (offset < from || offset >= to) {
+			i++;
+			continue;
+		}
+		memmove(log->snapshots + i, log->snapshots + i + 1,
+			(log->snapshot_count - i - 1) * sizeof(*log->snapshots));
+		log->snapshot_count--;
+		log_snapshot_path(log, offset, LOG_FILE_LIVE, path);
+		failed = fiber_unlink(log->shard, path);
+		if (failed && failed != -ENOENT)
+			error = failed;
+		i = 0; /* others may have come and gone meanwhile */
+	}
+	return error;
+}
+
+/* Snapshots that stand at no segment's start: only the newest is of use. */
+static void strays_remove(struct log *log)
+{
+	int64_t previous = -1;
+
+	for (uint32_t i = 0; i < log->snapshot_count; i++) {
+		int64_t offset = log->snapshots[i], floor = log_segment_floor(log, offset);
+
+		if (floor >= 0 && log->segments[floor]->base_offset == offset)
+			continue;
+		if (previous >= 0) {
+			log_snapshots_remove(log, previous, previous + 1);
+			i = (uint32_t)-1;
+			previous = -1;
+			continue;
+		}
+		previous = offset;
+	}
+}
+
+/* ---- checkpoints ---- */
+
+int log_checkpoint(struct log *log)
+{
+	uint32_t generation;
+	struct segment *active;
+	uint8_t *snapshot = NULL;
+	size_t snapshot_size;
+	int64_t target, snapshot_offset;
+	uint64_t messages;
+	int error;
+
+	log_busy_begin(log);
+	error = log->error;
+	if (error || log->segment_count == 0)
+		goto out;
+	for (uint32_t i = 0; i + 1 < log->segment_count; i++) {
+		struct segment *closed = log->segments[i];
+
+		if (closed->synced || closed->finishing)
+			continue;
+		segment_ref(closed);
+		error = log_segment_close(log, closed);
+		if (error && closed->state != LOG_FILE_LIVE)
+			error = 0; /* deleted meanwhile */
+		segment_unref(closed);
+		if (error)
+			goto failed;
+	}
+	generation = log->generation;
+	active = segment_ref(log_active(log));
+	target = log->readable_end;
+	messages = log->unsynced_messages;
+	log->unsynced_since_ns = log->end > target ? log->unsynced_since_ns : 0;
+	if (log->snapshot_bytes > SNAPSHOT_INTERVAL_BYTES && log->producers.count)
+		log_snapshot_take(log, &snapshot, &snapshot_size, &snapshot_offset);
+	error = segment_sync(active);
+	segment_unref(active);
+	if (!error)
+		error = log_epochs_write(log);
+	if (snapshot) {
+		if (!error)
+			error = log_snapshot_write(
+				log, snapshot, snapshot_size, snapshot_offset, true);
+		else
+			free(snapshot);
+		if (!error)
+			strays_remove(log);
+	}
+	if (!error && generation == log->generation && closed_are_synced(log)) {
+		log->durable_end = max_of(log->durable_end, target);
+		log->recovery_point = max_of(log->recovery_point, target);
+		log->unsynced_messages -= min_of(messages, log->unsynced_messages);
+	} else if (log->unsynced_since_ns == 0) {
+		log->unsynced_since_ns = max_of(shard_now_ns(log->shard), 1ull);
+	}
+failed:
+	if (error && error != -ENOSPC && error != -ENOMEM && !log->error)
+		log_fail(log, error);
+out:
+	log_busy_end(log);
+	if (!log->error)
+		log_sync_run(log);
+	return error;
+}

@@ -1,0 +1,119 @@
+/*
+ * What a log remembers of its producers (KIP-98): epochs, the last five batches of each for
+ * duplicates and sequences, open transactions, and those decided but still above the high
+ * watermark. Follows Kafka's ProducerStateManager and ProducerAppendInfo. A pure state machine:
+ * batches come in, verdicts and changes come out, and a change can be taken back while its batch is
+ * still in flight.
+ *
+ *  1. entries are sorted by producer id; ongoing and unreplicated are sorted by first offset.
+ *  2. An entry with a transaction open is never forgotten, neither for age nor for room.
+ *  3. Changes are taken back in the reverse order of their making, and only the newest may be.
+ */
+#pragma once
+
+#include "protocol/batch.h"
+#include "runtime/list.h"
+
+enum { PRODUCER_BATCHES_KEPT = 5 };
+
+struct producer_batch {
+	int64_t last_offset;
+	int64_t timestamp;
+	int32_t last_sequence;
+	int32_t offset_delta; /* last offset - first offset */
+};
+
+struct producer_entry {
+	int64_t producer_id;
+	int64_t last_timestamp;
+	int64_t transaction_first_offset; /* -1: none open */
+	int32_t coordinator_epoch;	  /* -1: no marker seen */
+	int16_t producer_epoch;
+	uint8_t batch_count;
+	struct producer_batch batches[PRODUCER_BATCHES_KEPT]; /* oldest first */
+	struct list_node used;				      /* least recently used first */
+};
+
+struct producer_transaction {
+	int64_t producer_id;
+	int64_t first_offset;
+	int64_t last_offset; /* -1 while undecided */
+};
+
+struct producer_transactions {
+	struct producer_transaction *rows;
+	uint32_t count, capacity;
+};
+
+struct producer_state {
+	struct producer_entry **entries;
+	uint32_t count, capacity;
+	uint32_t limit; /* entries beyond it push out the least recently used */
+	struct list used;
+	struct producer_transactions ongoing, unreplicated;
+	int64_t map_end; /* offsets below are reflected here */
+};
+
+/* A transaction that a marker decided. */
+struct producer_completed {
+	int64_t producer_id, first_offset, last_offset;
+	int64_t last_stable_offset; /* as of this marker, for the transaction index */
+	bool aborted;
+};
+
+/* What one batch did, to take it back. */
+struct producer_change {
+	int64_t producer_id;
+	int64_t map_end_before;
+	bool touched; /* the batch had a producer */
+	bool created;
+	bool began;	/* a transaction at began_offset */
+	bool completed; /* a transaction whose first offset is completed_offset */
+	int64_t began_offset, completed_offset;
+	struct producer_entry before; /* when not created */
+};
+
+enum producer_check {
+	PRODUCER_TRUSTED,     /* replicas and replay: nothing is refused */
+	PRODUCER_COORDINATOR, /* epochs only */
+	PRODUCER_CLIENT,      /* epochs and sequences */
+};
+
+void producer_state_init(struct producer_state *state, uint32_t limit);
+void producer_state_done(struct producer_state *state);
+/* Forgets everything; the map end becomes OFFSET. */
+void producer_state_clear(struct producer_state *state, int64_t offset);
+
+const struct producer_entry *producer_state_find(
+	const struct producer_state *state, int64_t producer_id);
+/* The batch with exactly these sequences when it is one of the last five; NULL. */
+const struct producer_batch *producer_state_duplicate(
+	const struct producer_state *state, const struct batch_header *batch);
+
+/*
+ * Takes a batch with its offsets assigned; DATA is all of it (only control batches are looked
+ * into). Kafka's error code, with nothing changed: INVALID_PRODUCER_EPOCH,
+ * OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED, CORRUPT_MESSAGE
+ * for a marker that cannot be read, UNKNOWN_SERVER_ERROR without memory. RET_COMPLETED->producer_id
+ * is -1 when no transaction was decided.
+ */
+int16_t producer_state_apply(struct producer_state *state, const struct batch_header *batch,
+	const uint8_t *data, enum producer_check check, int16_t transaction_version,
+	struct producer_change *ret_change, struct producer_completed *ret_completed);
+void producer_state_revert(struct producer_state *state, const struct producer_change *change);
+
+/* The high watermark or the log start moved: decided transactions below it are stable. */
+void producer_state_replicated(struct producer_state *state, int64_t offset);
+/* The first offset of the oldest transaction that is open or not yet replicated; -1. */
+int64_t producer_state_first_unstable(const struct producer_state *state);
+/* Forgets producers idle for EXPIRATION_MS. Returns how many. */
+uint32_t producer_state_expire(struct producer_state *state, int64_t now_ms, int64_t expiration_ms);
+
+/* The .snapshot file (version 1) in malloc'ed memory. 0, -ENOMEM. */
+int producer_state_encode(const struct producer_state *state, uint8_t **ret_data, size_t *ret_size);
+/*
+ * Fills an empty state from a snapshot file and sets its map end. Producers that expired by NOW_MS
+ * are left out. 0, -ENOMEM, -EBADMSG when it is damaged (the state is empty then).
+ */
+int producer_state_decode(struct producer_state *state, const uint8_t *data, size_t size,
+	int64_t offset, int64_t now_ms, int64_t expiration_ms);
