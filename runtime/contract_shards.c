@@ -154,10 +154,9 @@ void shards_timers_move_and_stop(struct shard *shard, void *argument)
 void shards_clock_stands_still_in_a_step(struct shard *shard, void *argument)
 {
 	uint64_t now_ns = shard_now_ns(shard);
-	volatile unsigned sink = 0;
 
-	for (unsigned i = 0; i < 1000000; i++)
-		sink += i;
+	for (volatile unsigned i = 0; i < 1000000; i++)
+		;
 	ensure(shard_now_ns(shard) == now_ns);
 	ensure(shard_wall_ms(shard) > 946684800000); /* the year 2000 */
 	machine_exit(shard, 0);
