@@ -285,32 +285,6 @@ static int parse_listener_setting(struct config *config, struct config_report *r
 	return 0;
 }
 
-static int parse_entry(
-	struct config *config, struct config_report *report, const struct config_entry *entry)
-{
-	struct config_problem problem;
-	struct str listener, setting;
-	enum setting_id id = setting_find(CONFIG_RESOURCE_BROKER, entry->name);
-
-	if (config_listener_name_split(entry->name, &listener, &setting))
-		return parse_listener_setting(config, report, entry, listener, setting);
-	if (id == SETTING_NONE) {
-		report_unknown(report, entry->name);
-		return 0;
-	}
-	int error = setting_parse(
-		setting_row(id), entry->value, &config->arena, &config->values[id], &problem);
-	if (error == -EINVAL) {
-		config_report_add(report, CONFIG_ERROR, entry->name, "%s", problem.text);
-		return 0;
-	}
-	if (error < 0)
-		return error;
-	config->is_set[id] = true;
-	report_effect(report, entry->name, setting_row(id), entry->value);
-	return 0;
-}
-
 static int parse_default(struct config *config, struct config_report *report, enum setting_id id)
 {
 	const struct setting *row = setting_row(id);
@@ -328,6 +302,46 @@ static int parse_default(struct config *config, struct config_report *report, en
 	 * they are given: an empty list of voters. */
 	ensure(error != -EINVAL);
 	return error;
+}
+
+static bool is_dynamic_entry(const struct config *config, struct str name)
+{
+	return config_entries_find(&config->layers[LAYER_CLUSTER], name) ||
+	       config_entries_find(&config->layers[LAYER_BROKER], name);
+}
+
+static int parse_entry(
+	struct config *config, struct config_report *report, const struct config_entry *entry)
+{
+	struct config_problem problem;
+	struct str listener, setting;
+	enum setting_id id = setting_find(CONFIG_RESOURCE_BROKER, entry->name);
+
+	if (config_listener_name_split(entry->name, &listener, &setting))
+		return parse_listener_setting(config, report, entry, listener, setting);
+	if (id == SETTING_NONE) {
+		report_unknown(report, entry->name);
+		return 0;
+	}
+	if (setting_is_dynamic_only(id) &&
+		config_entries_find(&config->layers[LAYER_STATIC], entry->name) &&
+		!is_dynamic_entry(config, entry->name)) {
+		config_report_add(report, CONFIG_WARNING, entry->name,
+			"%.*s has no effect here: it can only be set while the broker runs",
+			STR_ARGS(entry->name));
+		return parse_default(config, report, id);
+	}
+	int error = setting_parse(
+		setting_row(id), entry->value, &config->arena, &config->values[id], &problem);
+	if (error == -EINVAL) {
+		config_report_add(report, CONFIG_ERROR, entry->name, "%s", problem.text);
+		return 0;
+	}
+	if (error < 0)
+		return error;
+	config->is_set[id] = true;
+	report_effect(report, entry->name, setting_row(id), entry->value);
+	return 0;
 }
 
 static int parse_all(struct config *config, struct config_report *report)
@@ -468,6 +482,9 @@ static const char *dynamic_refusal(const struct config_entry *entry, bool per_br
 		return "it cannot be changed while the broker runs";
 	if (!per_broker && (setting_row(id)->scope == SCOPE_PER_BROKER || of_listener))
 		return "it can only be set for one broker";
+	if (setting_row(id)->effect == EFFECT_REFUSED &&
+		!value_equals_default(setting_row(id), entry->value))
+		return setting_row(id)->reason;
 	return NULL;
 }
 

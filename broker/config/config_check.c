@@ -243,6 +243,12 @@ static void read_listeners(struct check *check)
 	if (!config->listeners)
 		return;
 	check_distinct(check, SETTING_LISTENERS, config->listeners, config->listener_count, true);
+	/* A controller is told by its machine's name where it listens on all addresses. */
+	for (int32_t i = 0; i < config->listener_count; i++) {
+		struct listener_config *listener = &config->listeners[i];
+		if (listener->is_controller && str_equal(listener->host, STR("0.0.0.0")))
+			listener->advertised_host = STR("");
+	}
 	if (config_is_null(config, SETTING_ADVERTISED_LISTENERS)) {
 		config->advertised = config->listeners;
 		config->advertised_count = config->listener_count;
@@ -345,6 +351,23 @@ static void read_inter_broker(struct check *check)
 			"sasl.enabled.mechanisms when brokers use SASL among themselves");
 }
 
+static void check_early_start(struct check *check)
+{
+	struct config *config = check->config;
+	struct str_list early = config_list(config, SETTING_EARLY_START_LISTENERS);
+	struct str_list controllers = config_list(config, SETTING_CONTROLLER_LISTENER_NAMES);
+
+	for (int32_t i = 0; i < early.count; i++) {
+		if (!listener_find(config->listeners, config->listener_count, early.items[i]) &&
+			!list_holds(controllers, early.items[i]))
+			wrong(check, SETTING_EARLY_START_LISTENERS,
+				"early.start.listeners holds %.*s, which is in neither listeners "
+				"nor "
+				"controller.listener.names",
+				STR_ARGS(early.items[i]));
+	}
+}
+
 static void read_roles(struct check *check)
 {
 	struct config *config = check->config;
@@ -377,6 +400,11 @@ static void read_voters(struct check *check)
 		int32_t place = 0;
 		ensure(quorum_voter_parse(texts.items[i], &voter) ==
 			0); /* checked as it was read */
+		if (str_equal(voter.host, STR("0.0.0.0")))
+			wrong(check, SETTING_CONTROLLER_QUORUM_VOTERS,
+				"controller.quorum.voters holds %.*s, and nobody can connect to "
+				"0.0.0.0",
+				STR_ARGS(texts.items[i]));
 		while (place < config->voter_count && config->voters[place].id != voter.id)
 			place++;
 		config->voters[place] = voter;
@@ -535,7 +563,7 @@ static void check_times(struct check *check)
 {
 	const struct config *config = check->config;
 	int64_t retention_ms = config_log_retention_ms(config);
-	int64_t cleaners = max_of(1, config_int(config, SETTING_LOG_CLEANER_THREADS));
+	int64_t cleaners = config_int(config, SETTING_LOG_CLEANER_THREADS);
 
 	if (config_log_roll_ms(config) < 1)
 		wrong(check, SETTING_LOG_ROLL_MS, "log.roll.ms must be at least 1");
@@ -545,7 +573,10 @@ static void check_times(struct check *check)
 		wrong(check, SETTING_LOG_RETENTION_MS,
 			"log.retention.ms (or .minutes, .hours) must be at least 1, or -1 for "
 			"ever");
-	if (config_long(config, SETTING_LOG_CLEANER_DEDUPE_BUFFER_SIZE) / cleaners <= 1024 * 1024)
+	if (cleaners < 1)
+		wrong(check, SETTING_LOG_CLEANER_THREADS, "log.cleaner.threads must be at least 1");
+	else if (config_long(config, SETTING_LOG_CLEANER_DEDUPE_BUFFER_SIZE) / cleaners <=
+		 1024 * 1024)
 		wrong(check, SETTING_LOG_CLEANER_DEDUPE_BUFFER_SIZE,
 			"log.cleaner.dedupe.buffer.size must be more than 1 MiB for each of "
 			"log.cleaner.threads");
@@ -587,6 +618,39 @@ static int count_parse(struct str text)
 	return count > INT32_MAX ? -1 : (int)count;
 }
 
+/* Assignors by their short name, or by the class that it stands for in Kafka. */
+static const char *const consumer_assignors[] = {"uniform", "range",
+	"org.apache.kafka.coordinator.group.assignor.UniformAssignor",
+	"org.apache.kafka.coordinator.group.assignor.RangeAssignor", NULL};
+static const char *const share_assignors[] = {
+	"simple", "org.apache.kafka.coordinator.group.assignor.SimpleAssignor", NULL};
+
+static void check_assignors(struct check *check, enum setting_id id, const char *const *known)
+{
+	struct str_list list = config_list(check->config, id);
+
+	for (int32_t i = 0; i < list.count; i++) {
+		bool found = false;
+		for (int j = 0; known[j] && !found; j++)
+			found = str_equal(list.items[i], str_from(known[j]));
+		if (!found)
+			wrong(check, id, "%s holds %.*s; Barnabas has these assignors: %s%s%s",
+				setting_row(id)->name, STR_ARGS(list.items[i]), known[0],
+				known == consumer_assignors ? ", " : "",
+				known == consumer_assignors ? known[1] : "");
+	}
+}
+
+static void check_codec(struct check *check, enum setting_id id)
+{
+	int32_t codec = config_int(check->config, id);
+
+	if (codec < 0 || codec > 4)
+		wrong(check, id,
+			"%s is %d; it is 0 (none), 1 (gzip), 2 (snappy), 3 (lz4) or 4 (zstd)",
+			setting_row(id)->name, codec);
+}
+
 static void check_limits(struct check *check)
 {
 	const struct config *config = check->config;
@@ -603,7 +667,7 @@ static void check_limits(struct check *check)
 			queued, request);
 	while (override_next(&rest, &address, &count)) {
 		overrides = true;
-		if (address.size == 0 || count_parse(count) < 0)
+		if (address.size == 0 || !endpoint_host_is_valid(address) || count_parse(count) < 0)
 			wrong(check, SETTING_MAX_CONNECTIONS_PER_IP_OVERRIDES,
 				"max.connections.per.ip.overrides: entries have the form "
 				"address:count");
@@ -617,6 +681,10 @@ static void check_limits(struct check *check)
 		    STR("classic")))
 		wrong(check, SETTING_GROUP_COORDINATOR_REBALANCE_PROTOCOLS,
 			"group.coordinator.rebalance.protocols must hold classic");
+	check_codec(check, SETTING_OFFSETS_TOPIC_COMPRESSION_CODEC);
+	check_codec(check, SETTING_SHARE_COORDINATOR_STATE_TOPIC_COMPRESSION_CODEC);
+	check_assignors(check, SETTING_GROUP_CONSUMER_ASSIGNORS, consumer_assignors);
+	check_assignors(check, SETTING_GROUP_SHARE_ASSIGNORS, share_assignors);
 	if (config_list(config, SETTING_GROUP_SHARE_ASSIGNORS).count != 1)
 		wrong(check, SETTING_GROUP_SHARE_ASSIGNORS,
 			"group.share.assignors must hold exactly one assignor");
@@ -634,6 +702,7 @@ int config_derive(struct config *config, struct config_report *report)
 		return -ENOMEM;
 	read_inter_broker(&check);
 	check_advertised(&check);
+	check_early_start(&check);
 	check_quorum(&check);
 	read_log_dirs(&check);
 	check_orders(&check);

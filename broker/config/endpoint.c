@@ -22,8 +22,7 @@ const char *security_protocol_name(enum security_protocol protocol)
 	return protocol_names[protocol];
 }
 
-/* Kafka's host characters; a colon only inside brackets or before the last one, as in IPv6. */
-static bool host_is_valid(struct str host)
+bool endpoint_host_is_valid(struct str host)
 {
 	for (int32_t i = 0; i < host.size; i++) {
 		char c = host.data[i];
@@ -69,7 +68,7 @@ static int host_port_parse(struct str text, struct endpoint *ret_endpoint)
 		host.data++;
 		host.size -= 2;
 	}
-	if (!host_is_valid(host) || !number_parse(digits, UINT16_MAX, &port))
+	if (!endpoint_host_is_valid(host) || !number_parse(digits, UINT16_MAX, &port))
 		return -EINVAL;
 	*ret_endpoint = (struct endpoint){.name = STR(""), .host = host, .port = (uint16_t)port};
 	return 0;

@@ -32,6 +32,8 @@ struct quorum_voter {
 int endpoint_parse(struct str text, struct endpoint *ret_endpoint);
 /* "host:port", the host not empty. -EINVAL. */
 int endpoint_parse_address(struct str text, struct endpoint *ret_endpoint);
+/* Only characters that Kafka takes in names and addresses. */
+bool endpoint_host_is_valid(struct str host);
 /* "id@host:port". -EINVAL. */
 int quorum_voter_parse(struct str text, struct quorum_voter *ret_voter);
 

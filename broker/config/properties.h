@@ -1,8 +1,7 @@
 /*
- * Java's properties files, read as java.util.Properties reads them: comments, `=`, `:` or blanks
- * between name and value, lines continued by a backslash, escapes with \uXXXX. The bytes come from
- * the caller. Bytes beyond ASCII are taken as UTF-8 and kept as they are (Kafka reads its file as
- * UTF-8 too); an escape becomes UTF-8.
+ * server.properties as entries: runtime/property_file.h reads Java's syntax, here are the limits
+ * and the rule that a name given again counts last. The bytes come from the caller; beyond ASCII
+ * they are UTF-8, as Kafka takes them.
  */
 #pragma once
 
@@ -40,6 +39,6 @@ int properties_parse(struct str file, struct arena *arena, struct config_entries
  * TEXT. -EINVAL without a name or without "=". */
 int properties_parse_argument(struct str text, struct config_entry *ret_entry);
 
-/* The last entry of that name, or NULL. */
+/* The entry of that name, or NULL. */
 const struct config_entry *config_entries_find(
 	const struct config_entries *entries, struct str name);

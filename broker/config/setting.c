@@ -174,6 +174,13 @@ enum setting_id setting_find(enum config_resource resource, struct str name)
 	return SETTING_NONE;
 }
 
+bool setting_is_dynamic_only(enum setting_id id)
+{
+	return id == SETTING_LEADER_REPLICATION_THROTTLED_RATE ||
+	       id == SETTING_FOLLOWER_REPLICATION_THROTTLED_RATE ||
+	       id == SETTING_REPLICA_ALTER_LOG_DIRS_IO_MAX_BYTES_PER_SECOND;
+}
+
 enum setting_id setting_span(enum config_resource resource, enum setting_id *ret_first)
 {
 	switch (resource) {

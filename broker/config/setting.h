@@ -152,6 +152,9 @@ static inline bool setting_is_dynamic(const struct setting *row)
 	return row->scope != SCOPE_READ_ONLY && row->scope != SCOPE_INTERNAL;
 }
 
+/* Kafka's broker definition leaves these out: they exist only as dynamic settings (throttles). */
+bool setting_is_dynamic_only(enum setting_id id);
+
 struct str_list {
 	const struct str *items;
 	int32_t count;

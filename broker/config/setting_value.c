@@ -162,7 +162,7 @@ static int list_parse(struct str text, struct arena *arena, struct str_list *ret
 	return 0;
 }
 
-/* Kafka drops what is named twice. Quadratic, so the caller bounds the list. */
+/* Kafka drops what is named twice. Quadratic where items are not of a few words. */
 static void list_drop_repeats(struct str_list *list)
 {
 	struct str *items = (struct str *)list->items;
@@ -374,6 +374,16 @@ static int voters_check(
 	return 0;
 }
 
+/* A value in the metadata has 32767 characters, so it holds no more items than this. */
+enum { LIST_ITEMS_MAX = 16384, DISTINCT_ITEMS_MAX = 4096 };
+
+static int list_too_long(const struct setting *row, int32_t count, struct config_problem *problem)
+{
+	config_problem_set(
+		problem, "Configuration '%s' has %d values, which are too many.", row->name, count);
+	return -EINVAL;
+}
+
 static int list_check(
 	const struct setting *row, struct str_list *list, struct config_problem *problem)
 {
@@ -399,17 +409,15 @@ static int list_check(
 				problem, "Configuration '%s' values must not be empty.", row->name);
 			return -EINVAL;
 		}
-	}
-	for (int32_t i = 0; row->range.words && i < list->count; i++) {
-		if (!words_hold(row->range.words, list->items[i], false))
+		if (row->range.words && !words_hold(row->range.words, list->items[i], false))
 			return value_refuse(row, list->items[i], problem,
 				"String must be one of: %s", row->range.words);
 	}
+	if (!row->range.words && list->count > DISTINCT_ITEMS_MAX)
+		return list_too_long(row, list->count, problem);
 	list_drop_repeats(list);
 	return 0;
 }
-
-enum { LIST_ITEMS_MAX = 4096 };
 
 int setting_parse(const struct setting *row, struct str text, struct arena *arena,
 	struct setting_value *ret_value, struct config_problem *ret_problem)
@@ -458,16 +466,14 @@ int setting_parse(const struct setting *row, struct str text, struct arena *aren
 		value.text = arena_str(arena, trimmed);
 		if (str_is_null(value.text))
 			return -ENOMEM;
+		if (row->type == SETTING_TYPE_CLASS && trimmed.size == 0)
+			return value_refuse(row, text, ret_problem,
+				"Class %.*s could not be found.", STR_ARGS(text));
 		error = string_check(row, value.text, ret_problem);
 		break;
 	case SETTING_TYPE_LIST: {
-		if (list_count(trimmed) > LIST_ITEMS_MAX) {
-			config_problem_set(ret_problem,
-				"Configuration '%s' has %d values, more "
-				"than the %d that are read.",
-				row->name, list_count(trimmed), LIST_ITEMS_MAX);
-			return -EINVAL;
-		}
+		if (list_count(trimmed) > LIST_ITEMS_MAX)
+			return list_too_long(row, list_count(trimmed), ret_problem);
 		struct str copy = arena_str(arena, trimmed);
 		if (str_is_null(copy))
 			return -ENOMEM;
