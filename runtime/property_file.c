@@ -83,10 +83,56 @@ static int32_t utf8_write(char *out, uint32_t point)
 		out[1] = (char)(0x80 | (point & 63));
 		return 2;
 	}
-	out[0] = (char)(0xe0 | point >> 12);
-	out[1] = (char)(0x80 | (point >> 6 & 63));
-	out[2] = (char)(0x80 | (point & 63));
-	return 3;
+	if (point < 0x10000) {
+		out[0] = (char)(0xe0 | point >> 12);
+		out[1] = (char)(0x80 | (point >> 6 & 63));
+		out[2] = (char)(0x80 | (point & 63));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | point >> 18);
+	out[1] = (char)(0x80 | (point >> 12 & 63));
+	out[2] = (char)(0x80 | (point >> 6 & 63));
+	out[3] = (char)(0x80 | (point & 63));
+	return 4;
+}
+
+/* The four digits of \uXXXX at DATA, or -EINVAL. */
+static int32_t utf16_unit(const char *data, int32_t size)
+{
+	int32_t unit = 0;
+
+	if (size < 4)
+		return -EINVAL;
+	for (int i = 0; i < 4; i++) {
+		int digit = hex_value(data[i]);
+
+		if (digit < 0)
+			return -EINVAL;
+		unit = unit << 4 | digit;
+	}
+	return unit;
+}
+
+/*
+ * One code point from the escape at DATA, whose backslash and u are behind us: Java's characters are UTF-16 units, so
+ * two escapes may make one. Half a pair is no character. Returns the bytes read, or -EINVAL.
+ */
+static int32_t unescape_unicode(const char *data, int32_t size, uint32_t *ret_point)
+{
+	int32_t high = utf16_unit(data, size), low;
+
+	if (high < 0)
+		return high;
+	*ret_point = (uint32_t)high;
+	if (high < 0xd800 || high >= 0xe000)
+		return 4;
+	if (high >= 0xdc00 || size < 10 || data[4] != '\\' || data[5] != 'u')
+		return -EINVAL;
+	low = utf16_unit(data + 6, size - 6);
+	if (low < 0xdc00 || low >= 0xe000)
+		return -EINVAL;
+	*ret_point = 0x10000 + ((uint32_t)(high - 0xd800) << 10) + (uint32_t)(low - 0xdc00);
+	return 10;
 }
 
 /* Resolves the escapes of DATA in place; the new size, or -EINVAL. */
@@ -103,17 +149,12 @@ static int32_t unescape(char *data, int32_t size)
 		}
 		c = data[++from];
 		if (c == 'u') {
-			uint32_t point = 0;
+			uint32_t point;
+			int32_t taken = unescape_unicode(data + from + 1, size - from - 1, &point);
 
-			if (size - from < 5)
+			if (taken < 0)
 				return -EINVAL;
-			for (int i = 0; i < 4; i++) {
-				int digit = hex_value(data[++from]);
-
-				if (digit < 0)
-					return -EINVAL;
-				point = point << 4 | (uint32_t)digit;
-			}
+			from += taken;
 			to += utf8_write(data + to, point);
 			continue;
 		}
