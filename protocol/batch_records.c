@@ -58,12 +58,19 @@ static int window_fill(struct batch_records *records, size_t size, bool grow)
 		}
 		got = decompress_read(records->context, (uint8_t *)records->end,
 			(size_t)(window->data + window->capacity - records->end));
-		if (got < 0)
-			return (int)got;
-		records->ended = got == 0;
-		records->end += got;
+		if (got == -ENOMEM)
+			return -ENOMEM;
+		records->ended = got <= 0;
+		records->broken = (int)min_of(got, (int64_t)0);
+		records->end += max_of(got, (int64_t)0);
 	}
 	return 0;
+}
+
+/* The error for bytes that should be there and are not: the stream's own, if that is why. */
+static int bytes_missing(const struct batch_records *records)
+{
+	return records->broken ? records->broken : BATCH_ERROR_INVALID;
 }
 
 static int stream_begin(struct batch_records *records, const uint8_t *from, size_t size)
@@ -78,6 +85,7 @@ static int stream_begin(struct batch_records *records, const uint8_t *from, size
 	if (error)
 		return error;
 	records->ended = false;
+	records->broken = 0;
 	records->next = records->end = window->data;
 	return 0;
 }
@@ -97,7 +105,7 @@ static int stream_skip(struct batch_records *records, int64_t size)
 		if (error)
 			return error;
 		if (records->next == records->end)
-			return BATCH_ERROR_INVALID;
+			return bytes_missing(records);
 	}
 }
 
@@ -112,7 +120,9 @@ static int stream_varlong(struct batch_records *records, int64_t *counted, int64
 	used = record_varlong_read(
 		records->next, (size_t)(records->end - records->next), ret_value);
 	if (!used)
-		return BATCH_ERROR_INVALID;
+		return records->end - records->next < RECORD_VARINT_SIZE_MAX
+			       ? bytes_missing(records)
+			       : BATCH_ERROR_INVALID;
 	records->next += used;
 	*counted += used;
 	return 0;
@@ -127,7 +137,9 @@ static int stream_varint(struct batch_records *records, int64_t *counted, int32_
 		return error;
 	used = record_varint_read(records->next, (size_t)(records->end - records->next), ret_value);
 	if (!used)
-		return BATCH_ERROR_INVALID;
+		return records->end - records->next < RECORD_VARINT_SIZE_MAX
+			       ? bytes_missing(records)
+			       : BATCH_ERROR_INVALID;
 	records->next += used;
 	*counted += used;
 	return 0;
@@ -156,8 +168,10 @@ static int record_skim(struct batch_records *records, struct record *ret_record)
 		error = window_fill(records, 1, false);
 	if (error)
 		return error;
-	if (body_size < 1 || records->next == records->end)
+	if (body_size < 1)
 		return BATCH_ERROR_INVALID;
+	if (records->next == records->end)
+		return bytes_missing(records);
 	record.attributes = (int8_t)*records->next++;
 	counted = 1;
 	if ((error = stream_varlong(records, &counted, &record.timestamp)) ||
@@ -203,13 +217,17 @@ static int next_v2(struct batch_records *records, struct record *ret_record)
 			return error;
 		prefix = record_varint_read(
 			records->next, (size_t)(records->end - records->next), &body_size);
+		if (!prefix && records->end - records->next < RECORD_VARINT_SIZE_MAX)
+			return bytes_missing(records);
 		if (!prefix || body_size < 1)
 			return BATCH_ERROR_INVALID;
 		error = window_fill(records, (size_t)prefix + (size_t)body_size,
 			records->mode == BATCH_RECORDS_WHOLE);
 		if (error)
 			return error;
-		if (!records->ended && records->end - records->next < (int64_t)prefix + body_size) {
+		if (records->end - records->next < (int64_t)prefix + body_size) {
+			if (records->mode == BATCH_RECORDS_WHOLE)
+				return bytes_missing(records);
 			error = record_skim(records, ret_record);
 			if (error < 0)
 				return error;
@@ -221,7 +239,8 @@ static int next_v2(struct batch_records *records, struct record *ret_record)
 		return (int)used;
 	records->next += used;
 adjust:
-	ret_record->offset += records->header.base_offset;
+	ret_record->offset =
+		(int64_t)((uint64_t)ret_record->offset + (uint64_t)records->header.base_offset);
 	ret_record->timestamp = batch_timestamp_type(&records->header) == TIMESTAMP_LOG_APPEND
 					? records->header.max_timestamp
 					: (int64_t)((uint64_t)ret_record->timestamp +
@@ -237,6 +256,8 @@ adjust:
 		}
 		if (records->next != records->end)
 			return BATCH_ERROR_INVALID;
+		if (records->broken)
+			return records->broken;
 	}
 	return 1;
 }
@@ -253,7 +274,7 @@ static int next_inner(struct batch_records *records, struct record *ret_record)
 	if (error)
 		return error;
 	if (records->end - records->next < BATCH_OVERHEAD)
-		return 0;
+		return records->broken;
 	size = (int32_t)load_be32(records->next + BATCH_LENGTH);
 	if (size < MESSAGE_OVERHEAD_V0 - BATCH_OVERHEAD || size > INT32_MAX - BATCH_OVERHEAD)
 		return BATCH_ERROR_CORRUPT;
@@ -261,8 +282,11 @@ static int next_inner(struct batch_records *records, struct record *ret_record)
 	if (error)
 		return error;
 	if (records->end - records->next < (int64_t)size + BATCH_OVERHEAD)
-		return 0;
+		return records->broken;
 	error = message_parse(records->next, (size_t)size + BATCH_OVERHEAD, ret_record);
+	/* What doesn't fit because it is damaged is called damaged. */
+	if (error && message_check(records->next, (size_t)size + BATCH_OVERHEAD))
+		error = BATCH_ERROR_CORRUPT;
 	if (error)
 		return error;
 	records->next += size + BATCH_OVERHEAD;
@@ -284,8 +308,11 @@ static int next_legacy(struct batch_records *records, struct record *ret_record)
 	result = next_inner(records, ret_record);
 	if (result <= 0)
 		return result;
+	/* A compressed message within a compressed one. */
 	if (ret_record->attributes & BATCH_COMPRESSION_MASK)
-		return BATCH_ERROR_INVALID; /* a compressed message within a compressed one */
+		return compression_name(ret_record->attributes & BATCH_COMPRESSION_MASK)
+			       ? BATCH_ERROR_INVALID
+			       : BATCH_ERROR_UNEXPECTED;
 	if (records->header.magic == 1)
 		ret_record->offset =
 			(int64_t)((uint64_t)ret_record->offset + (uint64_t)records->legacy_base);

@@ -32,7 +32,8 @@ struct batch_records {
 	struct batch_header header;
 	enum batch_records_mode mode;
 	bool compressed;
-	bool ended;	     /* no more bytes will come out of the decompressor */
+	bool ended; /* no more bytes will come out of the decompressor … */
+	int broken; /* … because of this error, which counts once the bytes before it are used up */
 	int32_t left;	     /* records of magic 2 still to come */
 	int64_t legacy_base; /* what makes inner offsets of magic 1 absolute */
 	uint64_t limit;

@@ -15,28 +15,42 @@ struct validation {
 	bool timestamp_error;
 };
 
+/* Whether something that calls itself a batch lies at DATA, as Kafka counts batches: only by its
+ * length and magic. */
+static bool batch_follows(const uint8_t *data, size_t size)
+{
+	return size >= BATCH_PEEK_SIZE &&
+	       (int32_t)load_be32(data + BATCH_LENGTH) >= BATCH_SIZE_MIN - BATCH_OVERHEAD &&
+	       data[BATCH_MAGIC] <= 2 &&
+	       (size_t)load_be32(data + BATCH_LENGTH) <= size - BATCH_OVERHEAD;
+}
+
 /* What the API's version allows, before anything else is looked at
  * (ProduceRequest.validateRecords). */
 static int version_check(const struct batch_rules *rules, const uint8_t *data, size_t size)
 {
 	const int16_t first_with_v2 = 3, first_with_zstd = 7;
-	struct batch_header header, second;
+	struct batch_header header;
 	int64_t batch_size;
 
 	if (rules->produce_version < first_with_v2)
 		return 0;
-	batch_size = batch_next(data, size, &header);
-	if (batch_size < 0)
-		return (int)batch_size;
-	if (batch_size == 0 || header.magic != 2)
+	if (batch_follows(data, size) && data[BATCH_MAGIC] != 2)
 		return BATCH_ERROR_INVALID;
-	if (rules->produce_version < first_with_zstd &&
-		batch_compression(&header) == COMPRESSION_ZSTD)
-		return BATCH_ERROR_COMPRESSION;
-	batch_size = batch_next(data + batch_size, size - (size_t)batch_size, &second);
-	if (batch_size < 0)
-		return (int)batch_size;
-	return batch_size == 0 ? 0 : BATCH_ERROR_INVALID;
+	batch_size = batch_next(data, size, &header);
+	if (batch_size <= 0)
+		return batch_size < 0 ? (int)batch_size : BATCH_ERROR_INVALID;
+	if (rules->produce_version < first_with_zstd) {
+		if (!compression_name(batch_compression(&header)))
+			return BATCH_ERROR_DECOMPRESS;
+		if (batch_compression(&header) == COMPRESSION_ZSTD)
+			return BATCH_ERROR_COMPRESSION;
+	}
+	data += batch_size;
+	size -= (size_t)batch_size;
+	if (batch_follows(data, size))
+		return BATCH_ERROR_INVALID;
+	return (int)batch_next(data, size, &header);
 }
 
 /* Sizes and checksums of all batches (UnifiedLog.analyzeAndValidateRecords). */
@@ -86,7 +100,8 @@ static int header_check(const struct batch_rules *rules, const struct batch_verd
 	if (rules->origin != BATCH_ORIGIN_CLIENT)
 		return 0;
 	if (header->magic == 2) {
-		int64_t offset_count = header->last_offset - header->base_offset + 1;
+		int64_t offset_count = (int64_t)((uint64_t)header->last_offset -
+						 (uint64_t)header->base_offset + 1);
 
 		if (offset_count <= 0 || header->record_count <= 0 ||
 			offset_count != header->record_count)
@@ -148,7 +163,9 @@ static bool record_check(struct validation *validation, const struct batch_heade
 	const struct record *record, int32_t index)
 {
 	const struct batch_rules *rules = validation->rules;
-	bool skimmed = header->magic == 2 && batch_is_compressed(header);
+	/* Kafka steps over keys and values only where it expects to keep the compressed bytes. */
+	bool skimmed = header->magic == 2 && batch_is_compressed(header) &&
+		       target_compression(rules, validation->verdict) == batch_compression(header);
 	enum batch_record_problem problem;
 
 	if (record->magic != header->magic)
@@ -175,6 +192,7 @@ static int records_check(
 	struct batch_records records;
 	struct record record;
 	bool inner_messages = header->magic < 2 && batch_is_compressed(header);
+	bool offsets_count_up = true;
 	int32_t index = 0;
 	int result = batch_records_begin(&records, validation->context, data, header,
 		BATCH_RECORDS_SKIM, validation->rules->decompressed_limit);
@@ -195,10 +213,7 @@ static int records_check(
 			break;
 		}
 		if (record_check(validation, header, &record, index)) {
-			/* Some clients get the offsets inside compressed sets wrong: repaired, not
-			 * refused. */
-			if (batch_is_compressed(header) && record.offset != verdict->record_count)
-				verdict->rebuild = true;
+			offsets_count_up &= record.offset == verdict->record_count;
 			if (record.timestamp > verdict->max_timestamp) {
 				verdict->max_timestamp = record.timestamp;
 				verdict->max_timestamp_index = verdict->record_count;
@@ -215,6 +230,28 @@ static int records_check(
 	}
 	if (verdict->record_error_count)
 		return validation->timestamp_error ? BATCH_ERROR_TIMESTAMP : BATCH_ERROR_INVALID;
+	/*
+	 * Plain batches are taken with any offsets inside, and a rebuild repairs them. For
+	 * compressed ones Kafka wants to rebuild too, and trips over having stepped over keys and
+	 * values.
+	 */
+	if (batch_is_compressed(header) && !offsets_count_up && !verdict->rebuild)
+		return BATCH_ERROR_UNEXPECTED;
+	return 0;
+}
+
+/* Kafka sums up the sizes of messages that it will convert before it judges anything else of them.
+ */
+static int plain_messages_check(const uint8_t *data, size_t size)
+{
+	struct batch_header header;
+	struct record record;
+	int64_t batch_size;
+
+	for (; (batch_size = batch_next(data, size, &header)) > 0;
+		data += batch_size, size -= (size_t)batch_size)
+		if (header.magic < 2 && message_parse(data, (size_t)batch_size, &record))
+			return BATCH_ERROR_UNEXPECTED;
 	return 0;
 }
 
@@ -225,6 +262,7 @@ static int content_check(struct validation *validation, const uint8_t *data)
 	struct batch_verdict *verdict = validation->verdict;
 	int target = target_compression(rules, verdict);
 	struct batch_header header;
+	int deferred = 0;
 
 	/* Only uncompressed message sets may have several entries. */
 	if ((verdict->first.magic == 2 || verdict->source_compression != COMPRESSION_NONE) &&
@@ -233,6 +271,13 @@ static int content_check(struct validation *validation, const uint8_t *data)
 	verdict->rebuild = verdict->first.magic != 2 || target != (int)verdict->source_compression;
 	if (verdict->source_compression == COMPRESSION_NONE && batch_is_control(&verdict->first))
 		verdict->rebuild = false;
+	if (target == COMPRESSION_NONE && verdict->source_compression == COMPRESSION_NONE &&
+		verdict->first.magic < 2) {
+		int error = plain_messages_check(data, verdict->valid_size);
+
+		if (error)
+			return error;
+	}
 	for (size_t position = 0; position < verdict->valid_size; position += header.size) {
 		int error;
 
@@ -240,9 +285,16 @@ static int content_check(struct validation *validation, const uint8_t *data)
 		error = header_check(rules, verdict, &header);
 		if (!error)
 			error = records_check(validation, data + position, &header);
-		if (error)
+		/* With a codec to change to, Kafka reads keys and values when all else is judged.
+		 */
+		if (error == BATCH_ERROR_UNEXPECTED && header.magic < 2 &&
+			!batch_is_compressed(&header))
+			deferred = error;
+		else if (error)
 			return error;
 	}
+	if (deferred)
+		return deferred;
 	if (rules->timestamp_type == TIMESTAMP_LOG_APPEND)
 		verdict->max_timestamp = rules->now_ms;
 	return 0;
@@ -298,8 +350,11 @@ int batch_rebuild(struct compress_context *context, const struct batch_rules *ru
 	int error;
 
 	ensure(!verdict->error && verdict->rebuild);
-	if (options.transactional && options.producer_id == NO_PRODUCER_ID)
-		return BATCH_ERROR_INVALID;
+	/* Kafka's builder refuses producer state that is half there. */
+	if (options.producer_id == NO_PRODUCER_ID
+			? options.transactional
+			: options.producer_epoch == NO_PRODUCER_EPOCH || options.base_sequence < 0)
+		return BATCH_ERROR_UNEXPECTED;
 	error = batch_builder_begin(&builder, &options, context, out);
 	if (error)
 		return error;
@@ -315,7 +370,7 @@ int batch_rebuild(struct compress_context *context, const struct batch_rules *ru
 			break;
 		while ((error = batch_records_next(&records, &record)) > 0) {
 			error = record.timestamp < NO_TIMESTAMP
-					? BATCH_ERROR_INVALID
+					? BATCH_ERROR_UNEXPECTED
 					: batch_builder_append_record(&builder, offset++, &record);
 			if (error)
 				break;

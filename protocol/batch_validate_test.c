@@ -405,8 +405,9 @@ Test(batch_validate, converts_message_sets_up_and_down)
 		}
 }
 
-/* Offsets inside a compressed batch that don't count up are repaired by a rebuild, not refused. */
-Test(batch_validate, repairs_inner_offsets)
+/* Offsets inside a compressed batch that don't count up are refused, unless the topic's codec asks
+ * for a rebuild anyway. */
+Test(batch_validate, refuses_or_repairs_inner_offsets)
 {
 	struct batch_options options = BATCH_OPTIONS_DEFAULT;
 	struct batch_rules rules = rules_usual();
@@ -426,6 +427,9 @@ Test(batch_validate, repairs_inner_offsets)
 	batch = in.data;
 	store_be32(batch + BATCH_LAST_OFFSET_DELTA, 2);
 	crc_update(batch);
+	verdict = validate(&rules);
+	cr_assert_eq(verdict.error, BATCH_ERROR_UNEXPECTED);
+	rules.compression = COMPRESSION_NONE;
 	verdict = validate(&rules);
 	cr_assert_eq(verdict.error, 0);
 	cr_assert(verdict.rebuild);

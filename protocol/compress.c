@@ -103,8 +103,6 @@ static int64_t gzip_read(struct compress_context *context, uint8_t *to, size_t c
 		z->avail_in = (uInt)given;
 		result = inflate(z, Z_NO_FLUSH);
 		in->next += given - z->avail_in;
-		if (result == Z_MEM_ERROR)
-			return -ENOMEM;
 		if (result == Z_STREAM_END) {
 			/* Members may follow one another; what is no member is ignored, as in Java.
 			 */
@@ -115,7 +113,9 @@ static int64_t gzip_read(struct compress_context *context, uint8_t *to, size_t c
 			}
 			inflateReset(z);
 		} else if (result != Z_OK) {
-			return BATCH_ERROR_DECOMPRESS;
+			/* What came out before the damage is given first. */
+			in->result = result == Z_MEM_ERROR ? -ENOMEM : BATCH_ERROR_DECOMPRESS;
+			return z->avail_out < room ? (int64_t)(room - z->avail_out) : in->result;
 		}
 	}
 	return (int64_t)(room - z->avail_out);
@@ -146,8 +146,10 @@ static int64_t zstd_read(struct compress_context *context, uint8_t *to, size_t c
 			break;
 		}
 		result = ZSTD_decompressStream(context->zstd_in, &output, &input);
-		if (ZSTD_isError(result))
-			return BATCH_ERROR_DECOMPRESS;
+		if (ZSTD_isError(result)) {
+			in->result = BATCH_ERROR_DECOMPRESS;
+			return output.pos ? (int64_t)output.pos : in->result;
+		}
 		if (output.pos == 0 && input.pos == 0)
 			return BATCH_ERROR_DECOMPRESS; /* the frame ends too early */
 		in->zstd_frame_open = result != 0;

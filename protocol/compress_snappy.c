@@ -18,7 +18,7 @@ enum {
 static const uint8_t frame_header[SNAPPY_FRAME_HEADER_SIZE] = {
 	0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1};
 
-/* The magic, and a version that we can read (from 1). */
+/* Only the magic: like Java's reader, whatever versions follow it. */
 static bool frame_header_match(const uint8_t *data, size_t size)
 {
 	return size >= SNAPPY_FRAME_HEADER_SIZE && memcmp(data, frame_header, 8) == 0;
@@ -31,11 +31,8 @@ int snappy_decompress_begin(struct compress_context *context)
 	if (in->next == in->end)
 		return BATCH_ERROR_DECOMPRESS;
 	in->snappy_framed = frame_header_match(in->next, (size_t)(in->end - in->next));
-	if (in->snappy_framed) {
-		if ((int32_t)load_be32(in->next + 8) < 1)
-			return BATCH_ERROR_DECOMPRESS;
+	if (in->snappy_framed)
 		in->next += SNAPPY_FRAME_HEADER_SIZE;
-	}
 	return 0;
 }
 

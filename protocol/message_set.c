@@ -53,21 +53,23 @@ int message_parse(const uint8_t *data, size_t size, struct record *ret_record)
 	size_t position = MESSAGE_KEY_V0;
 
 	if (size < MESSAGE_OVERHEAD_V0 || size > INT32_MAX)
-		return BATCH_ERROR_INVALID;
+		return BATCH_ERROR_UNEXPECTED;
 	record.offset = (int64_t)load_be64(data);
 	record.magic = data[MESSAGE_MAGIC];
 	record.attributes = (int8_t)data[MESSAGE_ATTRIBUTES];
 	record.timestamp = NO_TIMESTAMP;
 	record.size = (int32_t)size;
-	if (record.magic > 1 || size < (size_t)message_overhead(record.magic))
-		return BATCH_ERROR_INVALID;
-	if (record.magic == 1) {
+	if (size < (size_t)message_overhead(record.magic))
+		return BATCH_ERROR_UNEXPECTED;
+	/* Inside a wrapper the magic may be anything; like Kafka we read it as 1, and validation
+	 * refuses it. */
+	if (record.magic > 0) {
 		record.timestamp = (int64_t)load_be64(data + MESSAGE_TIMESTAMP);
 		position = MESSAGE_KEY_V1;
 	}
 	if (!sized_bytes_parse(data, size, &position, &record.key) ||
 		!sized_bytes_parse(data, size, &position, &record.value))
-		return BATCH_ERROR_INVALID;
+		return BATCH_ERROR_UNEXPECTED;
 	*ret_record = record;
 	return 0;
 }

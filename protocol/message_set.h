@@ -21,8 +21,8 @@ enum {
 
 /*
  * Reads one entry of magic 0 or 1 from the SIZE bytes at DATA, which must hold it whole (its size
- * field says how much that is). Its checksum is not looked at. BATCH_ERROR_INVALID when key or
- * value do not fit, or the magic is another one.
+ * field says how much that is). Its checksum is not looked at. Any magic above 0 is read as 1.
+ * BATCH_ERROR_UNEXPECTED when key or value do not fit.
  */
 int message_parse(const uint8_t *data, size_t size, struct record *ret_record);
 /* The zlib checksum of a whole entry: 0 or BATCH_ERROR_CORRUPT. */

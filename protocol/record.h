@@ -42,6 +42,8 @@ enum batch_error {
 	/* More decompressed bytes than the caller allows. Kafka knows no such limit
 	   (INVALID_RECORD). */
 	BATCH_ERROR_BOMB = -4008,
+	/* What Kafka fails on without having a code for it (UNKNOWN_SERVER_ERROR). */
+	BATCH_ERROR_UNEXPECTED = -4009,
 };
 
 /* Views into somebody else's bytes. HEADER_BYTES is the encoded headers without their count. */
