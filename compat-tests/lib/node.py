@@ -16,6 +16,12 @@ import time
 import schema
 import wire
 
+_jars = os.path.join(os.environ.get('BARNABAS_CACHE', os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__)))), '.cache')), 'jars')
+JARS = os.environ.setdefault('BARNABAS_JARS', _jars)
+os.environ.setdefault('BARNABAS_KAFKA_4', os.path.join(JARS, 'kafka-4.3.1'))
+os.environ.setdefault('BARNABAS_KAFKA_3', os.path.join(JARS, 'kafka-3.9.1'))
+
 CLUSTER_ID = 'QmFybmFiYXNUZXN0czAwMA'
 _registry = None
 

@@ -1,0 +1,189 @@
+"""Kafka's console tools under test: producer, consumer and the administrative commands, all inside one JVM."""
+import os
+import re
+import subprocess
+
+import rows
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PACKAGE = 'org.apache.kafka.tools.'
+
+
+class Tools:
+    def __init__(self, jars, scratch, log, bootstrap):
+        self.bootstrap, self.scratch = bootstrap, scratch
+        target = os.path.join(scratch, 'tools')
+        subprocess.run(['javac', '-nowarn', '-d', target, '-cp', os.path.join(jars, '*'),
+                        os.path.join(HERE, 'Tools.java')], check=True)
+        logging = os.path.join(os.path.dirname(HERE), 'lib', 'log4j2.properties')
+        self.process = subprocess.Popen(
+            ['java', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',
+             f'-Dlog4j2.configurationFile={logging}', '-cp', f'{target}:{jars}/*', 'Tools'],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, encoding='utf-8')
+
+    def close(self):
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def tool(self, main, *arguments, data='', status=0):
+        """Runs a tool and gives its output; raises when it ends with another status."""
+        words = [main if main.startswith('kafka.') else PACKAGE + main, *[str(a) for a in arguments], data]
+        self.process.stdin.write('\1'.join(words).replace('\n', '\2') + '\n')
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise ValueError(f'{main}: the tools ended')
+        code, output = line.rstrip('\n').split('\1', 1)
+        output = output.replace('\2', '\n')
+        if int(code) != status:
+            raise ValueError(f'{main} {" ".join(str(a) for a in arguments)} ended with {code}: {output[:300]} … {output[-300:]}')
+        return output
+
+    def call(self, name, *words):
+        getattr(self, name)(*words)
+
+    # --- the commands of README.md ---------------------------------------------------------------------------
+    def produce(self, topic, codec, count, base, headers, idempotent):
+        lines = []
+        for i in range(count):
+            its_headers = ','.join(f'{k}:{v.decode()}' for k, v in rows.headers(i).items()) if headers else ''
+            key, value = rows.key(i), rows.value(i)
+            lines.append('\t'.join((its_headers or 'NULL', 'NULL' if key is None else key.decode(),
+                                    'NULL' if value is None else value.decode())))
+        self.tool('ConsoleProducer', '--bootstrap-server', self.bootstrap, '--topic', topic, '--compression-codec', codec,
+                  '--reader-property', 'parse.key=true', '--reader-property', 'parse.headers=true',
+                  '--reader-property', 'null.marker=NULL',
+                  '--command-property', f'enable.idempotence={str(idempotent).lower()}',
+                  '--command-property', 'max.request.size=1048576', data='\n'.join(lines) + '\n')
+
+    def consume(self, arguments, start, end, base, headers):
+        output = self.tool('consumer.ConsoleConsumer', '--bootstrap-server', self.bootstrap, *arguments,
+                           '--max-messages', end - start, '--timeout-ms', '40000',
+                           *[w for p in ('print.timestamp', 'print.offset', 'print.partition', 'print.headers', 'print.key',
+                                         'print.value') for w in ('--formatter-property', p + '=true')],
+                           '--formatter-property', 'null.literal=NULL')
+        found = [line for line in output.splitlines() if '\tOffset:' in line]
+        if len(found) != end - start:
+            raise ValueError(f'{len(found)} of {end - start} records: {output[-300:]}')
+        for i, line in zip(range(start, end), found):
+            columns = line.split('\t')
+            stamp = columns[0].split(':')[1] if ':' in columns[0] else '0'
+            partition, offset, its_headers, key, value = columns[1:]
+            if partition.split(':')[1] != '0' and columns[1].startswith('Partition'):
+                raise ValueError(f'partition {partition}')
+            if columns[1].startswith('Offset'):
+                offset = columns[1]
+            pairs = {} if its_headers in ('NO_HEADERS', '') else dict(h.split(':', 1) for h in its_headers.split(','))
+            rows.check(i, int(offset.split(':')[1]), None if key == 'NULL' else key.encode(),
+                       None if value == 'NULL' else value.encode(), int(stamp), base,
+                       {k: v.encode() for k, v in pairs.items()}, headers)
+
+    def read(self, topic, start, end, base, headers):
+        self.consume(['--topic', topic, '--partition', '0', '--offset', start or 'earliest'], start, end, base, headers)
+
+    def group(self, topic, name, start, end, base, headers):
+        self.consume(['--topic', topic, '--group', name, '--from-beginning'], start, end, base, headers)
+
+    # --- administration --------------------------------------------------------------------------------------
+    def administration(self):
+        """(feature, check) pairs; a check raises."""
+        return [(name, getattr(self, 'admin_' + name)) for name in (
+            'topics', 'offsets', 'configs', 'performance', 'log_dirs', 'delete_records', 'quorum', 'groups', 'features',
+            'api_versions', 'cluster')]
+
+    def expect(self, pattern, output):
+        if not re.search(pattern, output):
+            raise ValueError(f'{pattern!r} is not in: {output[-600:]}')
+
+    def admin_topics(self):
+        b = ['--bootstrap-server', self.bootstrap]
+        self.expect('Created topic tools-a', self.tool('TopicCommand', *b, '--create', '--topic', 'tools-a', '--partitions', 3,
+                                                       '--config', 'retention.ms=70000'))
+        self.expect(r'tools-a.*PartitionCount: 3.*ReplicationFactor: 1.*retention.ms=70000',
+                    self.tool('TopicCommand', *b, '--describe', '--topic', 'tools-a'))
+        self.tool('TopicCommand', *b, '--alter', '--topic', 'tools-a', '--partitions', 5)
+        self.expect('PartitionCount: 5', self.tool('TopicCommand', *b, '--describe', '--topic', 'tools-a'))
+        self.expect('(?m)^tools-a$', self.tool('TopicCommand', *b, '--list'))
+        self.tool('TopicCommand', *b, '--create', '--topic', 'tools-a', status=1)
+        self.tool('TopicCommand', *b, '--delete', '--topic', 'tools-a')
+        if re.search('(?m)^tools-a$', self.tool('TopicCommand', *b, '--list')):
+            raise ValueError('tools-a is still listed')
+
+    def admin_offsets(self):
+        b = ['--bootstrap-server', self.bootstrap]
+        self.tool('TopicCommand', *b, '--create', '--topic', 'tools-o', '--partitions', 2)
+        self.tool('ConsoleProducer', *b, '--topic', 'tools-o', '--reader-property', 'parse.key=true',
+                  data='a\t1\nb\t2\nc\t3\n')
+        output = self.tool('GetOffsetShell', *b, '--topic', 'tools-o')
+        total = sum(int(line.rsplit(':', 1)[1]) for line in output.splitlines() if line.startswith('tools-o:'))
+        if total != 3:
+            raise ValueError(output)
+        self.expect('tools-o:0:0', self.tool('GetOffsetShell', *b, '--topic', 'tools-o', '--time', -2))
+        self.tool('GetOffsetShell', *b, '--topic', 'tools-o', '--time', -3)
+
+    def admin_configs(self):
+        b = ['--bootstrap-server', self.bootstrap, '--entity-type', 'topics', '--entity-name', 'for-tools']
+        config = 'kafka.admin.ConfigCommand'
+        self.tool(config, *b, '--alter', '--add-config', 'retention.ms=5000,cleanup.policy=compact')
+        self.expect('retention.ms=5000', self.tool(config, *b, '--describe'))
+        self.tool(config, *b, '--alter', '--delete-config', 'retention.ms,cleanup.policy')
+        output = self.tool(config, *b, '--describe')
+        if 'retention.ms=5000' in output:
+            raise ValueError(output)
+        self.expect('log.retention.hours=168|log.retention.hours', self.tool(
+            config, '--bootstrap-server', self.bootstrap, '--entity-type', 'brokers', '--entity-name', 1, '--describe', '--all'))
+
+    def admin_performance(self):
+        self.expect('2000 records sent', self.tool(
+            'ProducerPerformance', '--bootstrap-server', self.bootstrap, '--topic', 'for-tools', '--num-records', 2000,
+            '--record-size', 1000, '--throughput', -1))
+        output = self.tool('ConsumerPerformance', '--bootstrap-server', self.bootstrap, '--topic', 'for-tools',
+                           '--num-records', 2000, '--timeout', 30000)
+        self.expect(r'1\.9\d+, .*2000|, 2000,', output)
+
+    def admin_log_dirs(self):
+        self.expect('"partition":"for-tools-0"', self.tool('LogDirsCommand', '--bootstrap-server', self.bootstrap,
+                                                           '--describe', '--topic-list', 'for-tools'))
+
+    def admin_delete_records(self):
+        path = os.path.join(self.scratch, 'delete.json')
+        with open(path, 'w') as out:
+            out.write('{"partitions": [{"topic": "for-tools", "partition": 0, "offset": 100}], "version": 1}')
+        self.expect('low_watermark: 100', self.tool('DeleteRecordsCommand', '--bootstrap-server', self.bootstrap,
+                                                    '--offset-json-file', path))
+        self.expect('for-tools:0:100', self.tool('GetOffsetShell', '--bootstrap-server', self.bootstrap, '--topic',
+                                                 'for-tools', '--time', -2))
+
+    def admin_quorum(self):
+        b = ['--bootstrap-server', self.bootstrap, 'describe']
+        self.expect(r'LeaderId:\s+1\b', self.tool('MetadataQuorumCommand', *b, '--status'))
+        self.expect('Leader', self.tool('MetadataQuorumCommand', *b, '--replication'))
+
+    def admin_groups(self):
+        b = ['--bootstrap-server', self.bootstrap]
+        command = 'consumer.group.ConsumerGroupCommand'
+        self.tool('consumer.ConsoleConsumer', *b, '--topic', 'for-tools', '--group', 'tools-g', '--from-beginning',
+                  '--max-messages', 10, '--timeout-ms', 30000)
+        self.expect('(?m)^tools-g', self.tool(command, *b, '--list'))
+        self.expect(r'tools-g\s+for-tools\s+0\s+\d+\s+2000', self.tool(command, *b, '--describe', '--group', 'tools-g'))
+        self.tool(command, *b, '--group', 'tools-g', '--topic', 'for-tools', '--reset-offsets', '--to-latest', '--execute')
+        self.expect(r'tools-g\s+for-tools\s+0\s+2000\s+2000\s+0', self.tool(command, *b, '--describe', '--group', 'tools-g'))
+        self.tool(command, *b, '--delete', '--group', 'tools-g')
+
+    def admin_features(self):
+        self.expect('metadata.version', self.tool('FeatureCommand', '--bootstrap-server', self.bootstrap, 'describe'))
+
+    def admin_api_versions(self):
+        output = self.tool('BrokerApiVersionsCommand', '--bootstrap-server', self.bootstrap)
+        self.expect(r'Produce\(0\): ', output)
+        self.expect(r'Fetch\(1\): ', output)
+
+    def admin_cluster(self):
+        self.expect('Cluster ID: ', self.tool('ClusterTool', 'cluster-id', '--bootstrap-server', self.bootstrap))
