@@ -423,3 +423,31 @@ void log_append_release(struct log *log)
 	log->holds--;
 	log_append_run(log);
 }
+
+int64_t log_first_segment_offset(const struct log *log)
+{
+	return log->segments[0]->base_offset;
+}
+
+int32_t log_segment_offsets_before(
+	const struct log *log, int64_t timestamp_ms, int64_t *offsets, int32_t capacity)
+{
+	const struct segment *last = log->segments[log->segment_count - 1];
+	int64_t index = (int64_t)log->segment_count - 1;
+	int32_t count = 0;
+
+	if (timestamp_ms == INT64_MIN) {
+		index = 0;
+	} else if (log->readable_end > last->base_offset &&
+		   timestamp_ms >= shard_wall_ms(log->shard)) {
+		/* The log end counts as written now. */
+		if (count < capacity)
+			offsets[count++] = log->readable_end;
+	} else {
+		while (index >= 0 && log->segments[index]->modified_ms > timestamp_ms)
+			index--;
+	}
+	for (; index >= 0 && count < capacity; index--)
+		offsets[count++] = max_of(log->segments[index]->base_offset, log->start);
+	return count;
+}

@@ -105,6 +105,8 @@ struct log_open {
 		*name; /* of the partition's folder, "topic-3"; copied; made when it is not there */
 	struct str topic; /* copied */
 	int32_t partition;
+	struct uuid
+		topic_id; /* written to partition.metadata before the first append; zero: none */
 	struct log_config config;
 	bool clean;		/* the last process shut down cleanly: nothing is scanned */
 	int64_t recovery_point; /* of the checkpoint files; 0 when not listed */
@@ -294,6 +296,14 @@ struct log_time_lookup {
 enum { LOG_TIMESTAMP_MAX = -3 };
 void log_offset_for_time(struct log *log, struct log_time_lookup *op);
 
+/*
+ * What ListOffsets version 0 answers: starts of segments (and the log end, if the last one holds
+ * anything) that were last written at or before TIMESTAMP_MS, newest first. INT64_MAX for all,
+ * INT64_MIN for the first alone. Returns how many were written to OFFSETS.
+ */
+int32_t log_segment_offsets_before(
+	const struct log *log, int64_t timestamp_ms, int64_t *offsets, int32_t capacity);
+
 /* ---- leader epochs ---- */
 
 /* -1 when no epoch was ever given. */
@@ -364,6 +374,8 @@ int log_delete(struct log *log);
 /* ---- sizes ---- */
 
 uint64_t log_size_bytes(const struct log *log);
+/* Where the oldest segment begins: at or before log start. */
+int64_t log_first_segment_offset(const struct log *log);
 uint32_t log_segment_count(const struct log *log);
 /* False once its folder failed: every append and read answers KAFKA_STORAGE_ERROR. */
 bool log_is_usable(const struct log *log);

@@ -17,6 +17,7 @@
 #include "protocol/errors.h"
 #include "storage/checkpoint_file.h"
 #include "storage/log_internal.h"
+#include "storage/partition_metadata.h"
 
 enum {
 	SCAN_SIZE = 1 << 20,
@@ -815,13 +816,38 @@ static int log_first_segment(struct log *log, int64_t offset)
 	return error;
 }
 
-static int folder_make(struct log *log)
+/* Which topic the folder belongs to is durable before anything is in it. A file that is there
+ * stays: the caller has compared it. */
+static int topic_id_write(struct log *log, const struct uuid *topic_id)
+{
+	char text[PARTITION_METADATA_TEXT_SIZE + 1], path[SEGMENT_PATH_SIZE_MAX];
+	struct file *file;
+	int error;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path) >=
+		sizeof(path))
+		return -ENAMETOOLONG;
+	error = fiber_open(log->shard, path, FILE_READ, &file);
+	if (error != -ENOENT) {
+		if (error == 0)
+			file_unref(file);
+		return error;
+	}
+	partition_metadata_format(topic_id, text);
+	return fiber_replace(log->shard, path, text, strlen(text));
+}
+
+static int folder_make(struct log *log, const struct uuid *topic_id)
 {
 	int error = fiber_make_folder(log->shard, log->path);
 
 	if (error == -EEXIST)
-		return 0;
-	return error ? error : fiber_sync_folder(log->shard, log->folder);
+		error = 0;
+	else if (error == 0)
+		error = fiber_sync_folder(log->shard, log->folder);
+	if (error == 0 && !uuid_is_zero(topic_id))
+		error = topic_id_write(log, topic_id);
+	return error;
 }
 
 static int log_load(struct opening *opening)
@@ -832,7 +858,7 @@ static int log_load(struct opening *opening)
 	int64_t end = 0;
 	int error;
 
-	error = folder_make(log);
+	error = folder_make(log, &ask->topic_id);
 	if (!error)
 		error = listing_load(opening);
 	if (!error)

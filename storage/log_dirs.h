@@ -1,0 +1,103 @@
+/*
+ * The log directories of a node (log.dirs): locked while the process lives, checked against
+ * meta.properties, scanned for partitions, with the checkpoints that say from where each log must
+ * be recovered.
+ *
+ * Written by the main shard (open, strays, checkpoints); while logs are opened, the other shards
+ * only read (log_dirs_find) and place new partitions (log_dirs_place, with an atomic count).
+ *
+ * Invariants:
+ *  1. The clean-shutdown file is gone, durably, before any log is opened, and comes back only when
+ * every log was closed.
+ *  2. All directories have the same cluster and node, and each its own id.
+ *  3. Nothing of ours lies in a log directory; a folder that is no partition's refuses the start,
+ * as in Kafka.
+ */
+#pragma once
+
+#include "runtime/arena.h"
+#include "runtime/file.h"
+#include "storage/log.h"
+
+struct log_dirs;
+
+struct log_dir {
+	const char *path;
+	struct uuid id;
+	int error;		  /* 0, or the errno with which it failed: offline (KIP-112) */
+	bool clean;		  /* the last stop closed its logs */
+	int64_t broker_epoch;	  /* of that stop; -1 */
+	uint32_t partition_count; /* atomic: found or placed here */
+	struct file *lock;
+	char *lock_path;
+};
+
+/* A partition's folder as it was found. */
+struct log_dir_entry {
+	struct str topic;
+	int32_t partition;
+	struct uuid topic_id; /* of partition.metadata; zero when there is none */
+	uint32_t dir;
+	int64_t recovery_point, log_start,
+		high_watermark; /* of the checkpoints; 0 when not listed */
+	bool is_stray;
+};
+
+struct log_dirs_options {
+	const struct str *paths;
+	uint32_t count;
+	struct str metadata_path; /* the directory of __cluster_metadata; one of PATHS or another */
+	int32_t node_id;
+};
+
+/*
+ * (fiber) Locks and reads every directory. One that cannot be read is offline, unless it is the one
+ * of the metadata or none would be left. 0 or: -ENOENT: not formatted; -EBUSY: another process has
+ * the lock; -EINVAL: another node's or cluster's, or a foreign folder; -EIO and others. RET_WHY (in
+ * ARENA) says it to the operator.
+ */
+int log_dirs_open(struct shard *shard, const struct log_dirs_options *options, struct arena *arena,
+	struct log_dirs **ret, const char **ret_why);
+/* (fiber) Takes the clean-shutdown files away; after this logs may be opened. */
+int log_dirs_unmark_clean(struct shard *shard, struct log_dirs *dirs);
+/* Unlocks. NULL is allowed. */
+void log_dirs_free(struct log_dirs *dirs);
+
+struct str log_dirs_cluster_id(const struct log_dirs *dirs);
+uint32_t log_dirs_count(const struct log_dirs *dirs);
+struct log_dir *log_dirs_at(struct log_dirs *dirs, uint32_t index);
+/* The one that holds __cluster_metadata. */
+struct log_dir *log_dirs_metadata(struct log_dirs *dirs);
+struct log_dir *log_dirs_by_path(struct log_dirs *dirs, const char *path);
+/* Of the last clean stop when every directory says the same; -1 otherwise. */
+int64_t log_dirs_previous_broker_epoch(const struct log_dirs *dirs);
+
+/* What the scan found, in the order of the directories' listings. */
+uint32_t log_dirs_entry_count(const struct log_dirs *dirs);
+struct log_dir_entry *log_dirs_entry_at(struct log_dirs *dirs, uint32_t index);
+/* NULL when there was no such folder (or it is a stray). */
+const struct log_dir_entry *log_dirs_find(
+	const struct log_dirs *dirs, struct str topic, int32_t partition);
+/* Where a new partition goes: the directory of that id, or the online one with the fewest
+ * partitions; NULL when all are offline. */
+struct log_dir *log_dirs_place(struct log_dirs *dirs, const struct uuid *id);
+
+/* (fiber) The folder belongs to no partition of the metadata: renamed to "…-stray", and left for
+ * the operator. */
+int log_dirs_set_aside(struct shard *shard, struct log_dirs *dirs, struct log_dir_entry *entry);
+
+/* One log's row in the checkpoints of its directory. */
+struct log_checkpoint_row {
+	struct str topic; /* lives until the write is done */
+	int32_t partition;
+	uint32_t dir;
+	int64_t recovery_point, log_start, high_watermark;
+	bool log_start_moved; /* log-start-offset-checkpoint lists only logs whose start is not
+				 their first segment's */
+};
+/* (fiber) Replaces the three checkpoint files of every directory that is online. The first error;
+ * that directory is then offline. */
+int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
+	const struct log_checkpoint_row *rows, uint32_t count);
+/* (fiber) Every log was closed: the next start need not recover. */
+int log_dirs_mark_clean(struct shard *shard, struct log_dirs *dirs, int64_t broker_epoch);
