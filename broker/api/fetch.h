@@ -1,0 +1,79 @@
+/*
+ * What one fetch reads, and the sessions that remember it between requests (KIP-227). A session
+ * lives on the shard that its id names; a fetch that uses it runs there.
+ *
+ * Invariants of a session:
+ *  1. Its partitions are in the order of the next fetch; one that gave data goes to the end, so
+ * that none starves behind another.
+ *  2. Its epoch goes up by one with each fetch that it accepts; an answer is made only when no
+ * other fetch has moved it meanwhile.
+ *  3. The cache never holds more sessions than max.incremental.fetch.session.cache.slots: a new one
+ * takes the place of one that is stale, or of one that is worth less (smaller, and no follower's),
+ * or isn't made.
+ */
+#pragma once
+
+#include "broker/api/api.h"
+#include "runtime/map.h"
+
+struct fetch_part;
+struct fetch_session;
+
+/* Names a partition inside a plan or a session: the topic's id where the request gives ids, else
+ * its name. */
+struct fetch_key {
+	struct uuid topic_id;
+	struct str topic;
+	int32_t index;
+};
+
+/* One partition of a fetch. */
+struct fetch_want {
+	struct list_node order;
+	struct fetch_key key;
+	int32_t current_leader_epoch;
+	int64_t offset;
+	int32_t last_fetched_epoch;
+	int64_t log_start;
+	int32_t max_bytes;
+	struct fetch_want *next_same_hash; /* private to the plan's set */
+
+	int16_t refused;	 /* Kafka's error that was known without asking the partition; 0 */
+	struct uuid id;		 /* of the topic in the image */
+	struct fetch_part *part; /* NULL when refused */
+	struct fetch_session_partition *cached; /* of an incremental session */
+};
+
+enum fetch_kind {
+	FETCH_SESSIONLESS,
+	FETCH_FULL,	   /* makes a session when there is room */
+	FETCH_INCREMENTAL, /* answers what changed */
+	FETCH_ERROR,	   /* the session cannot be used */
+};
+
+struct fetch_plan {
+	enum fetch_kind kind;
+	int16_t error; /* of the whole */
+	int32_t session_id, session_epoch;
+	struct fetch_session *session; /* incremental */
+	struct fetch_want *wants;
+	uint32_t want_count;
+	bool uses_topic_ids, is_follower;
+};
+
+struct fetch_session_cache *fetch_session_cache_new(
+	unsigned shard, unsigned shard_count, uint32_t slots, uint64_t seed);
+void fetch_session_cache_free(struct fetch_session_cache *cache);
+uint32_t fetch_session_cache_count(const struct fetch_session_cache *cache);
+
+/* The shard on which REQUEST must run: its session's, or its own. */
+unsigned fetch_session_shard(const struct request *request);
+
+/* What REQUEST reads; sessions are looked up and updated. -ENOMEM when the arena is exhausted. */
+int fetch_plan_make(struct fetch_session_cache *cache, struct request *request, int64_t now_ms,
+	struct fetch_plan *plan);
+
+/* Turns the answers into the response: DATA[i] belongs to plan->wants[i]. Makes the session of a
+ * full fetch; an incremental one keeps what has not changed out. -ENOMEM. */
+int fetch_plan_respond(struct fetch_session_cache *cache, struct fetch_plan *plan,
+	struct request *request, int64_t now_ms, struct fetch_response_partition_data *data);

@@ -1,0 +1,141 @@
+/*
+ * Old consumers read old formats: what a partition's slice holds is read into memory and converted
+ * down, one partition after the other, off the loop. As in Kafka 3.9 headers and control batches
+ * are dropped, and zstd cannot be said in old formats.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "broker/api/fetch_internal.h"
+#include "protocol/message_set.h"
+#include "runtime/offload.h"
+
+enum {
+	/* Of one partition; a first batch that is larger comes whole. An old consumer asks again
+	   for the rest. */
+	CONVERT_SLICE_MAX = 4 * 1024 * 1024,
+	CONVERT_GROWTH = 4, /* a converted batch is at most so many times larger, and */
+	CONVERT_EXTRA = 64 * 1024,
+};
+
+struct fetch_conversion {
+	struct request *request;
+	struct fetch *fetch;
+	void (*converted)(struct request *request);
+	uint32_t place; /* of the part under way */
+	int64_t budget; /* bytes that may still be converted for this response */
+	struct file_op read;
+	struct offload_op work;
+	struct compress_context *context;
+	uint8_t *data;
+	size_t size;
+	int error;
+};
+
+static void conversion_next(struct fetch_conversion *conversion);
+
+static struct fetch_part *conversion_part(struct fetch_conversion *conversion)
+{
+	return &conversion->fetch->parts[conversion->place];
+}
+
+static void conversion_work(struct offload_op *op)
+{
+	struct fetch_conversion *conversion = container_of(op, struct fetch_conversion, work);
+	struct fetch_part *part = conversion_part(conversion);
+	uint8_t magic = conversion->request->version < 2 ? 0 : 1;
+	uint64_t decompressed_limit = (uint64_t)conversion->size * 1024 + CONVERT_EXTRA;
+	size_t used;
+
+	conversion->error =
+		message_set_down_convert(conversion->context, conversion->data, conversion->size,
+			magic, part->want->offset, decompressed_limit, &part->converted, &used);
+}
+
+static void conversion_worked(struct shard *shard, struct offload_op *op)
+{
+	struct fetch_conversion *conversion = container_of(op, struct fetch_conversion, work);
+	struct fetch_part *part = conversion_part(conversion);
+
+	free(conversion->data);
+	conversion->data = NULL;
+	file_unref(part->piece.file);
+	part->piece = (struct piece){0};
+	if (conversion->error < 0) {
+		part->error = batch_error_code(conversion->error);
+	} else {
+		part->piece.data = part->converted.data;
+		part->piece.size = part->converted.size;
+		conversion->budget -= (int64_t)part->converted.size;
+	}
+	conversion->place++;
+	conversion_next(conversion);
+}
+
+static void conversion_read_done(struct shard *shard, struct file_op *op)
+{
+	struct fetch_conversion *conversion = container_of(op, struct fetch_conversion, read);
+
+	if (op->result < 0) {
+		conversion_part(conversion)->error = KAFKA_KAFKA_STORAGE_ERROR;
+		free(conversion->data);
+		conversion->data = NULL;
+		conversion->place++;
+		conversion_next(conversion);
+		return;
+	}
+	conversion->size = (size_t)op->result;
+	conversion->work.work = conversion_work;
+	conversion->work.done = conversion_worked;
+	offload(shard, &conversion->work);
+}
+
+static void conversion_finish(struct fetch_conversion *conversion)
+{
+	compress_context_free(conversion->context);
+	conversion->converted(conversion->request);
+}
+
+static void conversion_next(struct fetch_conversion *conversion)
+{
+	struct fetch *fetch = conversion->fetch;
+	struct shard *shard = fetch->shard->shard;
+
+	for (; conversion->place < fetch->part_count; conversion->place++) {
+		struct fetch_part *part = conversion_part(conversion);
+		if (part->error || part->piece.size == 0)
+			continue;
+		size_t size = min_of(part->piece.size,
+			(size_t)max_of((uint32_t)CONVERT_SLICE_MAX, part->first_batch_size));
+		if (conversion->budget <= 0 && conversion->place > 0)
+			size = 0; /* the limit is reached: nothing more in this response */
+		conversion->data = size > 0 ? malloc(size) : NULL;
+		if (!conversion->data) {
+			file_unref(part->piece.file);
+			part->piece = (struct piece){0};
+			continue;
+		}
+		record_buffer_init(&part->converted, size * CONVERT_GROWTH + CONVERT_EXTRA);
+		conversion->read.done = conversion_read_done;
+		file_read(shard, &conversion->read, part->piece.file, conversion->data, size,
+			part->piece.offset);
+		return;
+	}
+	conversion_finish(conversion);
+}
+
+void fetch_convert(struct request *request, void (*converted)(struct request *request))
+{
+	struct fetch_conversion *conversion = request_new(request, struct fetch_conversion);
+	struct fetch *fetch = request->context;
+
+	if (!conversion || !(conversion->context = compress_context_new())) {
+		request_out_of_memory(request);
+		return;
+	}
+	conversion->request = request;
+	conversion->fetch = fetch;
+	conversion->converted = converted;
+	conversion->budget = config_int(fetch->shard->config, SETTING_FETCH_MAX_BYTES);
+	conversion_next(conversion);
+}

@@ -1,0 +1,55 @@
+/*
+ * The state of one running fetch: for fetch.c and fetch_convert.c.
+ */
+#pragma once
+
+#include "broker/api/fetch.h"
+#include "broker/replication/partition.h"
+
+enum fetch_part_state { FETCH_PART_HERE, FETCH_PART_READING, FETCH_PART_WATCHING };
+
+struct fetch_part {
+	struct part part;
+	struct partition_watch watch;
+	struct task recall;
+	struct log_read read;
+	struct fetch *fetch;
+	struct fetch_want *want;
+	struct partition *partition; /* for the home shard */
+	enum fetch_part_state state;
+	bool recalling;	  /* the recall task is away */
+	bool watched;	  /* at home: linked to the partition */
+	bool recall_seen; /* at home: came before the watch was set */
+	bool dirty;	  /* to be read (again) */
+
+	/* What the last read found. */
+	int16_t error;
+	int64_t high_watermark, last_stable_offset, log_start, seen_end;
+	int32_t leader, leader_epoch;
+	int32_t diverging_epoch;
+	int64_t diverging_end;
+	struct piece piece;		/* the slice; FILE holds a reference */
+	struct record_buffer converted; /* instead of the slice, for old versions */
+	uint32_t first_batch_size;
+};
+
+struct fetch {
+	struct request *request;
+	struct broker_shard *shard;
+	struct fetch_plan plan; /* partitions in order, from the request or its session */
+	struct fetch_part *parts;
+	uint32_t part_count;
+	uint32_t away;	  /* parts and recalls that are not here */
+	uint32_t reading; /* parts away reading */
+	int64_t min_bytes, max_bytes;
+	bool read_committed, hard_limit, final, answering;
+	struct timer deadline;
+	uint64_t deadline_ns;
+};
+
+/*
+ * Converts what was read to the message format that the request's version knows, then calls
+ * CONVERTED: for versions 0 and 1 magic 0, for 2 and 3 magic 1. A partition that cannot be
+ * converted gets Kafka's error.
+ */
+void fetch_convert(struct request *request, void (*converted)(struct request *request));

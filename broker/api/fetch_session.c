@@ -1,0 +1,549 @@
+#include "broker/api/fetch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "runtime/hash.h"
+
+enum {
+	SESSION_NONE = 0,
+	EPOCH_INITIAL = 0,
+	EPOCH_FINAL = -1,
+	SESSION_EVICTION_MS =
+		120000, /* unused for so long: stale. Used for so long: may be displaced */
+};
+
+struct fetch_session_partition {
+	struct map_node node; /* by key bytes */
+	struct list_node order;
+	struct fetch_key key; /* its name is behind the struct */
+	int32_t current_leader_epoch;
+	int64_t offset;
+	int32_t last_fetched_epoch;
+	int64_t log_start;
+	int32_t max_bytes;
+	/* What the client was told last. */
+	int64_t high_watermark, local_log_start;
+	uint8_t key_bytes[]; /* id or name, then the index */
+};
+
+struct fetch_session {
+	struct map_node node;  /* by id */
+	struct list_node used; /* least recently used first */
+	int32_t id, epoch;
+	bool uses_topic_ids, is_follower;
+	int64_t created_ms, used_ms;
+	struct map partitions;
+	struct list order;
+};
+
+struct fetch_session_cache {
+	struct map sessions;
+	struct list used;
+	unsigned shard, shard_count;
+	uint32_t slots;
+	uint64_t seed, drawn;
+};
+
+struct fetch_session_cache *fetch_session_cache_new(
+	unsigned shard, unsigned shard_count, uint32_t slots, uint64_t seed)
+{
+	struct fetch_session_cache *cache = calloc(1, sizeof(*cache));
+
+	if (!cache)
+		return NULL;
+	map_init(&cache->sessions, seed);
+	list_init(&cache->used);
+	cache->shard = shard;
+	cache->shard_count = shard_count;
+	cache->slots = slots;
+	cache->seed = seed;
+	return cache;
+}
+
+static void session_partition_free(
+	struct fetch_session *session, struct fetch_session_partition *partition)
+{
+	map_remove(&session->partitions, &partition->node);
+	list_remove(&partition->order);
+	free(partition);
+}
+
+static void session_free(struct fetch_session_cache *cache, struct fetch_session *session)
+{
+	list_for_each_safe (node, &session->order)
+		session_partition_free(
+			session, container_of(node, struct fetch_session_partition, order));
+	map_done(&session->partitions);
+	map_remove(&cache->sessions, &session->node);
+	list_remove(&session->used);
+	free(session);
+}
+
+void fetch_session_cache_free(struct fetch_session_cache *cache)
+{
+	if (!cache)
+		return;
+	list_for_each_safe (node, &cache->used)
+		session_free(cache, container_of(node, struct fetch_session, used));
+	map_done(&cache->sessions);
+	free(cache);
+}
+
+uint32_t fetch_session_cache_count(const struct fetch_session_cache *cache)
+{
+	return cache->sessions.count;
+}
+
+unsigned fetch_session_shard(const struct request *request)
+{
+	const struct fetch_request *message = request->message;
+
+	if (request->version < 7 || message->session_id <= SESSION_NONE)
+		return request->home->index;
+	return (unsigned)message->session_id % request->home->broker->shard_count;
+}
+
+/* ---- keys ---- */
+
+enum { KEY_SIZE_MAX = 0x7fff + 4 };
+
+static uint32_t key_size(const struct fetch_key *key, bool by_id)
+{
+	return (by_id ? 16u : (uint32_t)max_of(key->topic.size, 0)) + 4;
+}
+
+static void key_write(const struct fetch_key *key, bool by_id, uint8_t *to)
+{
+	uint32_t size = key_size(key, by_id) - 4;
+
+	if (by_id)
+		memcpy(to, key->topic_id.octets, 16);
+	else if (size > 0)
+		memcpy(to, key->topic.data, size);
+	store_be32(to + size, (uint32_t)key->index);
+}
+
+static struct fetch_session_partition *session_find(
+	struct fetch_session *session, const struct fetch_key *key)
+{
+	uint8_t bytes[KEY_SIZE_MAX];
+
+	key_write(key, session->uses_topic_ids, bytes);
+	return map_find_entry(&session->partitions, bytes, key_size(key, session->uses_topic_ids),
+		struct fetch_session_partition, node);
+}
+
+static void session_partition_update(
+	struct fetch_session_partition *partition, const struct fetch_want *want)
+{
+	partition->current_leader_epoch = want->current_leader_epoch;
+	partition->offset = want->offset;
+	partition->last_fetched_epoch = want->last_fetched_epoch;
+	partition->log_start = want->log_start;
+	partition->max_bytes = want->max_bytes;
+}
+
+static struct fetch_session_partition *session_add(
+	struct fetch_session *session, const struct fetch_want *want)
+{
+	uint32_t size = key_size(&want->key, session->uses_topic_ids);
+	struct fetch_session_partition *partition = calloc(1, sizeof(*partition) + size);
+
+	if (!partition)
+		return NULL;
+	key_write(&want->key, session->uses_topic_ids, partition->key_bytes);
+	partition->key = want->key;
+	/* The name is kept only where it is the key; with ids it is looked up in each request's
+	 * image. */
+	partition->key.topic =
+		session->uses_topic_ids
+			? STR_NULL
+			: (struct str){(const char *)partition->key_bytes, (int32_t)size - 4};
+	partition->high_watermark = -1;
+	partition->local_log_start = -1;
+	session_partition_update(partition, want);
+	map_insert(&session->partitions, &partition->node, partition->key_bytes, size);
+	list_push_back(&session->order, &partition->order);
+	return partition;
+}
+
+/* ---- the cache ---- */
+
+static struct fetch_session *cache_find(struct fetch_session_cache *cache, int32_t id)
+{
+	return map_find_entry(&cache->sessions, &id, sizeof(id), struct fetch_session, node);
+}
+
+/* Is A worth less than B: followers count more, then more partitions do, as in Kafka. */
+static bool session_is_worth_less(
+	bool a_follower, uint32_t a_size, bool b_follower, uint32_t b_size)
+{
+	if (a_follower != b_follower)
+		return !a_follower;
+	return a_size < b_size;
+}
+
+/* Room for one more session of SIZE partitions; false when all that are there are worth more. */
+static bool cache_make_room(
+	struct fetch_session_cache *cache, bool is_follower, uint32_t size, int64_t now_ms)
+{
+	struct fetch_session *worst = NULL;
+
+	if (cache->sessions.count < cache->slots)
+		return true;
+	struct list_node *oldest_node = list_first(&cache->used);
+	if (!oldest_node)
+		return false;
+	struct fetch_session *oldest = container_of(oldest_node, struct fetch_session, used);
+	if (now_ms - oldest->used_ms > SESSION_EVICTION_MS) {
+		session_free(cache, oldest);
+		return true;
+	}
+	/* Sessions of consumers can be displaced by followers at once; by others when they are no
+	 * longer young. */
+	list_for_each (node, &cache->used) {
+		struct fetch_session *session = container_of(node, struct fetch_session, used);
+		bool old = now_ms - session->created_ms > SESSION_EVICTION_MS;
+		if (!old && !(is_follower && !session->is_follower))
+			continue;
+		if (!worst || session_is_worth_less(session->is_follower, session->partitions.count,
+				      worst->is_follower, worst->partitions.count))
+			worst = session;
+	}
+	if (!worst || session_is_worth_less(
+			      is_follower, size, worst->is_follower, worst->partitions.count))
+		return false;
+	session_free(cache, worst);
+	return true;
+}
+
+/* Unpredictable, positive, and says its shard. */
+static int32_t cache_draw_id(struct fetch_session_cache *cache)
+{
+	for (;;) {
+		uint32_t drawn = (uint32_t)hash_u64(cache->seed ^ ++cache->drawn) & INT32_MAX;
+		drawn -= drawn % cache->shard_count;
+		if (drawn > INT32_MAX - cache->shard_count)
+			continue;
+		int32_t id = (int32_t)(drawn + cache->shard);
+		if (id != SESSION_NONE && !cache_find(cache, id))
+			return id;
+	}
+}
+
+static void session_touch(
+	struct fetch_session_cache *cache, struct fetch_session *session, int64_t now_ms)
+{
+	session->used_ms = now_ms;
+	list_remove(&session->used);
+	list_push_back(&cache->used, &session->used);
+}
+
+static int32_t epoch_next(int32_t epoch)
+{
+	if (epoch < 0)
+		return EPOCH_FINAL;
+	return epoch == INT32_MAX ? 1 : epoch + 1;
+}
+
+/* ---- what a request reads ---- */
+
+/* The request's partitions in order, each once: the last mention wins, at the place of the first.
+ */
+static int plan_read_request(struct fetch_plan *plan, struct request *request)
+{
+	const struct fetch_request *message = request->message;
+	uint32_t count = 0, buckets = 8;
+
+	for (int32_t i = 0; i < message->topics_count; i++)
+		count += (uint32_t)max_of(message->topics[i].partitions_count, 0);
+	while (buckets < count)
+		buckets *= 2;
+	plan->wants = request_new_array(request, struct fetch_want, count);
+	struct fetch_want **set = request_new_array(request, struct fetch_want *, buckets);
+	if (!plan->wants || !set)
+		return -ENOMEM;
+	uint64_t seed = request_seed(request);
+	for (int32_t i = 0; i < message->topics_count; i++) {
+		const struct fetch_request_fetch_topic *topic = &message->topics[i];
+		uint64_t topic_hash = plan->uses_topic_ids
+					      ? hash_bytes(&topic->topic_id, 16, seed)
+					      : hash_bytes(topic->topic.data,
+							(size_t)max_of(topic->topic.size, 0), seed);
+		for (int32_t j = 0; j < topic->partitions_count; j++) {
+			const struct fetch_request_fetch_partition *ask = &topic->partitions[j];
+			struct fetch_want **bucket =
+				&set[hash_u64(topic_hash + (uint32_t)ask->partition) &
+					(buckets - 1)];
+			struct fetch_want *want = *bucket;
+			while (want &&
+				!(want->key.index == ask->partition &&
+					(plan->uses_topic_ids ? uuid_equal(&want->key.topic_id,
+									&topic->topic_id)
+							      : str_equal(want->key.topic,
+									topic->topic))))
+				want = want->next_same_hash;
+			if (!want) {
+				want = &plan->wants[plan->want_count++];
+				want->key = (struct fetch_key){.topic_id = topic->topic_id,
+					.topic = topic->topic,
+					.index = ask->partition};
+				want->next_same_hash = *bucket;
+				*bucket = want;
+			}
+			want->current_leader_epoch = ask->current_leader_epoch;
+			want->offset = ask->fetch_offset;
+			want->last_fetched_epoch = ask->last_fetched_epoch;
+			want->log_start = ask->log_start_offset;
+			want->max_bytes = ask->partition_max_bytes;
+		}
+	}
+	return 0;
+}
+
+/* The session takes over what the request adds, changes and forgets. */
+static int session_apply(
+	struct fetch_session *session, const struct fetch_plan *plan, const struct request *request)
+{
+	const struct fetch_request *message = request->message;
+
+	for (uint32_t i = 0; i < plan->want_count; i++) {
+		struct fetch_session_partition *partition =
+			session_find(session, &plan->wants[i].key);
+		if (partition)
+			session_partition_update(partition, &plan->wants[i]);
+		else if (!session_add(session, &plan->wants[i]))
+			return -ENOMEM;
+	}
+	for (int32_t i = 0; i < message->forgotten_topics_data_count; i++) {
+		const struct fetch_request_forgotten_topic *topic =
+			&message->forgotten_topics_data[i];
+		for (int32_t j = 0; j < topic->partitions_count; j++) {
+			struct fetch_key key = {.topic_id = topic->topic_id,
+				.topic = topic->topic,
+				.index = topic->partitions[j]};
+			struct fetch_session_partition *partition = session_find(session, &key);
+			if (partition)
+				session_partition_free(session, partition);
+		}
+	}
+	return 0;
+}
+
+/* All partitions of the session, in its order; copied, since the session may change before the
+ * answer. */
+static int plan_read_session(
+	struct fetch_plan *plan, struct request *request, struct fetch_session *session)
+{
+	plan->wants = request_new_array(request, struct fetch_want, session->partitions.count);
+	if (!plan->wants)
+		return -ENOMEM;
+	plan->want_count = 0;
+	list_for_each (node, &session->order) {
+		struct fetch_session_partition *partition =
+			container_of(node, struct fetch_session_partition, order);
+		struct fetch_want *want = &plan->wants[plan->want_count++];
+		want->key = partition->key;
+		if (!session->uses_topic_ids) {
+			want->key.topic = arena_str(&request->arena, partition->key.topic);
+			if (str_is_null(want->key.topic))
+				return -ENOMEM;
+		}
+		want->current_leader_epoch = partition->current_leader_epoch;
+		want->offset = partition->offset;
+		want->last_fetched_epoch = partition->last_fetched_epoch;
+		want->log_start = partition->log_start;
+		want->max_bytes = partition->max_bytes;
+	}
+	return 0;
+}
+
+int fetch_plan_make(struct fetch_session_cache *cache, struct request *request, int64_t now_ms,
+	struct fetch_plan *plan)
+{
+	const struct fetch_request *message = request->message;
+	struct fetch_session *session = NULL;
+	int error;
+
+	*plan = (struct fetch_plan){.uses_topic_ids = request->version >= 13};
+	plan->is_follower = (request->version >= 15 ? message->replica_state.replica_id
+						    : message->replica_id) >= 0;
+	plan->session_id = request->version >= 7 ? message->session_id : SESSION_NONE;
+	plan->session_epoch = request->version >= 7 ? message->session_epoch : EPOCH_FINAL;
+	error = plan_read_request(plan, request);
+	if (error < 0)
+		return error;
+	if (plan->session_id != SESSION_NONE)
+		session = cache_find(cache, plan->session_id);
+
+	if (plan->session_epoch == EPOCH_INITIAL || plan->session_epoch == EPOCH_FINAL) {
+		/* A full fetch ends the session that it names. */
+		if (session)
+			session_free(cache, session);
+		plan->kind = plan->session_epoch == EPOCH_FINAL ? FETCH_SESSIONLESS : FETCH_FULL;
+		plan->session_id = SESSION_NONE;
+		return 0;
+	}
+	plan->kind = FETCH_ERROR;
+	if (!session)
+		plan->error = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+	else if (session->epoch != plan->session_epoch)
+		plan->error = KAFKA_INVALID_FETCH_SESSION_EPOCH;
+	else if (session->uses_topic_ids != plan->uses_topic_ids)
+		plan->error = KAFKA_FETCH_SESSION_TOPIC_ID_ERROR;
+	if (plan->error) {
+		plan->session_id = SESSION_NONE;
+		plan->want_count = 0;
+		return 0;
+	}
+	error = session_apply(session, plan, request);
+	if (error < 0) {
+		session_free(cache, session);
+		return error;
+	}
+	if (session->partitions.count == 0) {
+		session_free(cache, session);
+		plan->kind = FETCH_SESSIONLESS;
+		plan->session_id = SESSION_NONE;
+		return 0;
+	}
+	session_touch(cache, session, now_ms);
+	session->epoch = epoch_next(session->epoch);
+	plan->kind = FETCH_INCREMENTAL;
+	return plan_read_session(plan, request, session);
+}
+
+/* ---- the answer ---- */
+
+static void session_create(struct fetch_session_cache *cache, struct fetch_plan *plan,
+	int64_t now_ms, const struct fetch_response_partition_data *data)
+{
+	if (!cache_make_room(cache, plan->is_follower, plan->want_count, now_ms))
+		return;
+	struct fetch_session *session = calloc(1, sizeof(*session));
+	if (!session)
+		return; /* a client does without */
+	session->id = cache_draw_id(cache);
+	session->epoch = epoch_next(EPOCH_INITIAL);
+	session->uses_topic_ids = plan->uses_topic_ids;
+	session->is_follower = plan->is_follower;
+	session->created_ms = now_ms;
+	map_init(&session->partitions, cache->seed);
+	list_init(&session->order);
+	map_insert(&cache->sessions, &session->node, &session->id, sizeof(session->id));
+	session_touch(cache, session, now_ms);
+	for (uint32_t i = 0; i < plan->want_count; i++) {
+		struct fetch_session_partition *partition = session_add(session, &plan->wants[i]);
+		if (!partition) {
+			session_free(cache, session);
+			return;
+		}
+		partition->high_watermark = data[i].high_watermark;
+		partition->local_log_start = data[i].log_start_offset;
+	}
+	plan->session_id = session->id;
+}
+
+/* Must an incremental answer name this partition? Remembers what it says. */
+static bool session_partition_answer(struct fetch_session *session,
+	struct fetch_session_partition *partition, const struct fetch_response_partition_data *data)
+{
+	bool has_records = data->records.bytes.size > 0;
+	bool respond = has_records || data->error_code || data->diverging_epoch.epoch >= 0 ||
+		       data->preferred_read_replica >= 0;
+
+	if (partition->high_watermark != data->high_watermark ||
+		partition->local_log_start != data->log_start_offset)
+		respond = true;
+	partition->high_watermark = data->error_code ? -1 : data->high_watermark;
+	partition->local_log_start = data->log_start_offset;
+	if (has_records) {
+		list_remove(&partition->order);
+		list_push_back(&session->order, &partition->order);
+	}
+	return respond;
+}
+
+/* Wants in the order of the answer: what partitions said, then what was refused at once. */
+static int plan_order(const struct fetch_plan *plan, struct request *request, uint32_t **ret_order)
+{
+	uint32_t *order = request_new_array(request, uint32_t, plan->want_count);
+	uint32_t count = 0;
+
+	if (!order)
+		return -ENOMEM;
+	for (int refused = 0; refused < 2; refused++) {
+		for (uint32_t i = 0; i < plan->want_count; i++) {
+			if ((plan->wants[i].refused != 0) == refused)
+				order[count++] = i;
+		}
+	}
+	*ret_order = order;
+	return 0;
+}
+
+int fetch_plan_respond(struct fetch_session_cache *cache, struct fetch_plan *plan,
+	struct request *request, int64_t now_ms, struct fetch_response_partition_data *data)
+{
+	struct fetch_response *response = request->response;
+	struct fetch_session *session = NULL;
+	uint32_t *order, included = 0, topics = 0;
+	int error = plan_order(plan, request, &order);
+
+	if (error < 0)
+		return error;
+	if (plan->kind == FETCH_INCREMENTAL) {
+		session = cache_find(cache, plan->session_id);
+		if (!session || session->epoch != epoch_next(plan->session_epoch)) {
+			/* Another fetch has used it meanwhile. */
+			response->error_code = KAFKA_INVALID_FETCH_SESSION_EPOCH;
+			response->session_id = plan->session_id;
+			return 0;
+		}
+	} else if (plan->kind == FETCH_FULL) {
+		session_create(cache, plan, now_ms, data);
+	}
+	response->error_code = plan->error;
+	response->session_id = plan->session_id;
+
+	/* Consecutive partitions of a topic share its entry. */
+	for (uint32_t i = 0; i < plan->want_count; i++) {
+		const struct fetch_want *want = &plan->wants[order[i]];
+		if (session) {
+			struct fetch_session_partition *partition =
+				session_find(session, &want->key);
+			if (partition &&
+				!session_partition_answer(session, partition, &data[order[i]]))
+				continue;
+		}
+		order[included++] = order[i];
+	}
+	for (uint32_t i = 0; i < included; i++) {
+		const struct fetch_key *key = &plan->wants[order[i]].key;
+		if (i == 0 ||
+			!uuid_equal(&key->topic_id, &plan->wants[order[i - 1]].key.topic_id) ||
+			!str_equal(key->topic, plan->wants[order[i - 1]].key.topic))
+			topics++;
+	}
+	response->responses = schema_new_array(
+		&fetch_response_fetchable_topic_response_schema, &request->arena, (int32_t)topics);
+	struct fetch_response_partition_data *rows =
+		request_alloc(request, sizeof(*rows) * max_of(included, 1u));
+	if (!response->responses || !rows)
+		return -ENOMEM;
+	struct fetch_response_fetchable_topic_response *out = NULL;
+	for (uint32_t i = 0; i < included; i++) {
+		const struct fetch_key *key = &plan->wants[order[i]].key;
+		if (!out || !uuid_equal(&key->topic_id, &out->topic_id) ||
+			!str_equal(key->topic, out->topic)) {
+			out = &response->responses[response->responses_count++];
+			out->topic = key->topic;
+			out->topic_id = key->topic_id;
+			out->partitions = &rows[i];
+		}
+		rows[i] = data[order[i]];
+		out->partitions_count++;
+	}
+	return 0;
+}

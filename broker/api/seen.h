@@ -1,0 +1,23 @@
+/*
+ * A set of (topic, partition) pairs that one request has named, to tell duplicates in linear time.
+ * Topics are told apart by pointer: of the image's topic.
+ */
+#pragma once
+
+#include "runtime/arena.h"
+
+struct seen_slot {
+	const void *topic; /* NULL: free */
+	int32_t index;
+};
+
+struct seen {
+	struct seen_slot *slots;
+	uint32_t mask;
+	uint32_t seed;
+};
+
+/* Room for COUNT pairs. False when the arena is exhausted. */
+bool seen_init(struct seen *seen, struct arena *arena, uint32_t count, uint32_t seed);
+/* True when the pair was there already. TOPIC is not NULL. */
+bool seen_add(struct seen *seen, const void *topic, int32_t index);

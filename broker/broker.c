@@ -1,0 +1,727 @@
+/*
+ * The broker's life: start, publishing of metadata, stop. What waits is written as fibers on the
+ *main shard; what every shard does is sent to all of them with broker_on_shards.
+ *
+ *	starting: directories -> metadata log -> first image to every shard -> every log opened ->
+ *unfenced -> listeners -> serving stopping: listeners closed -> connections drained -> controlled
+ *shutdown -> logs closed -> checkpoints -> clean mark -> exit 0
+ *
+ * A failure on the way up ends the process with a line that says what to do; one on the way down
+ *leaves the clean mark out, so that the next start recovers.
+ */
+#include "broker/broker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/api/fetch.h"
+#include "broker/connection.h"
+#include "broker/controller/controller.h"
+#include "broker/format.h"
+#include "broker/replication/directories.h"
+#include "broker/topic_settings.h"
+#include "broker/visit.h"
+#include "runtime/fiber.h"
+#include "storage/log_dirs.h"
+
+enum {
+	RESPONSE_ARENA_BYTES = 64 * 1024 * 1024,
+	DRAIN_MAX_MS = 5000, /* pending requests may take so long at a stop */
+};
+
+/* ---- the image ---- */
+
+struct image_message {
+	struct task task;
+	struct image *image;
+	const struct config *config; /* with the dynamic settings of that image */
+};
+
+static void broker_shard_settings_read(struct broker_shard *shard)
+{
+	const struct config *config = shard->config;
+
+	shard->request_size_max = config_int(config, SETTING_SOCKET_REQUEST_MAX_BYTES);
+	int64_t idle_ms = config_long(config, SETTING_CONNECTIONS_MAX_IDLE_MS);
+	shard->idle_max_ns = idle_ms < 0 ? 0 : (uint64_t)idle_ms * NS_PER_MS;
+}
+
+static void image_message_run(struct shard *shard, struct task *task)
+{
+	struct image_message *message = container_of(task, struct image_message, task);
+	struct broker_shard *here = broker_shard_of(shard);
+	struct image *old = here->image;
+	const struct config *old_config = here->config;
+
+	/* Images come in order, as one sender's messages do. */
+	here->image = message->image;
+	here->config = message->config;
+	free(message);
+	broker_shard_settings_read(here);
+	partitions_update(here, old, here->image, here->config != old_config);
+	config_unref(old_config);
+	image_unref(old);
+	parts_image_arrived(here);
+}
+
+/* The effective configuration changes only with broker settings in the metadata. */
+static void broker_config_update(struct broker *broker, const struct image *image)
+{
+	struct broker_shard *main_shard = &broker->shards[SHARD_MAIN];
+	struct config_report report;
+	struct config *updated;
+	struct arena arena;
+
+	if (!image_configs_differ(broker->published, image))
+		return;
+	config_report_init(&report);
+	arena_init(&arena, 1 << 20);
+	char *id = arena_printf(&arena, "%d", broker->node_id);
+	struct config_entries cluster, own;
+	if (id &&
+		image_config_entries(image, IMAGE_CONFIG_BROKER, STR(""), &arena, &cluster) == 0 &&
+		image_config_entries(image, IMAGE_CONFIG_BROKER, str_from(id), &arena, &own) == 0 &&
+		config_update(broker->config, &cluster, &own, &report, &updated) == 0) {
+		config_unref(broker->config);
+		broker->config = updated;
+	}
+	for (const struct config_finding *finding = report.first; finding; finding = finding->next)
+		log_event(&main_shard->logger, LOG_CONFIG_WARNING,
+			log_str("setting", finding->name), log_str("about", finding->text));
+	arena_done(&arena);
+	config_report_done(&report);
+}
+
+/* The controller has applied records: every shard is told. */
+static void broker_image_published(void *argument, struct image *image)
+{
+	struct broker *broker = argument;
+
+	broker_config_update(broker, image);
+	image_ref(image);
+	image_unref(broker->published);
+	broker->published = image;
+	if (!broker->publishes)
+		return; /* folders of topics that are gone must be set aside before any log is
+			   opened */
+	for (unsigned i = 0; i < broker->shard_count; i++) {
+		struct image_message *message = malloc(sizeof(*message));
+		ensure(message); /* a shard that is not told would serve wrong answers for ever */
+		*message = (struct image_message){
+			.task.run = image_message_run,
+			.image = image_ref(image),
+			.config = config_ref(broker->config),
+		};
+		shard_send(broker->shards[SHARD_MAIN].shard, i, &message->task);
+	}
+}
+
+/* ---- connections ---- */
+
+struct accepted_socket {
+	struct task task;
+	struct socket *socket;
+	int listener;
+};
+
+static void accepted_run(struct shard *shard, struct task *task)
+{
+	struct accepted_socket *accepted = container_of(task, struct accepted_socket, task);
+
+	connection_start(broker_shard_of(shard), accepted->socket, accepted->listener);
+	free(accepted);
+}
+
+static void broker_place_socket(struct broker *broker, struct socket *socket, int listener)
+{
+	struct accepted_socket *accepted = malloc(sizeof(*accepted));
+
+	if (!accepted) {
+		socket_close(socket);
+		return;
+	}
+	*accepted = (struct accepted_socket){
+		.task.run = accepted_run, .socket = socket, .listener = listener};
+	if (broker->phase == BROKER_STARTING) {
+		/* The port had to be known for the registration; whoever comes before the logs are
+		 * open waits. */
+		list_push_back(&broker->early, &accepted->task.node);
+		return;
+	}
+	unsigned to = broker->next_shard++ % broker->shard_count;
+	shard_send(broker->shards[SHARD_MAIN].shard, to, &accepted->task);
+}
+
+static void broker_accepted(
+	struct shard *shard, struct listener *listener, struct socket *socket, void *argument)
+{
+	struct broker_listener *which = argument;
+
+	if (which->broker->phase == BROKER_STOPPING)
+		socket_close(socket);
+	else
+		broker_place_socket(which->broker, socket, which->index);
+}
+
+static void broker_accept_failed(
+	struct shard *shard, struct listener *listener, int error, void *argument)
+{
+	struct broker_listener *which = argument;
+	char text[ADDRESS_TEXT_SIZE];
+
+	log_event(&which->broker->shards[SHARD_MAIN].logger, LOG_ACCEPT_FAILED,
+		log_text("listener", address_format(&which->address, text)),
+		log_errno("error", error));
+}
+
+struct resolving {
+	struct resolve_op op;
+	struct fiber *fiber;
+	bool done;
+};
+
+static void resolved(struct shard *shard, struct resolve_op *op)
+{
+	struct resolving *resolving = container_of(op, struct resolving, op);
+
+	resolving->done = true;
+	fiber_wake(shard, resolving->fiber);
+}
+
+/* (fiber) Binds every broker listener of the configuration, so that the ports are known before the
+ * registration names them. */
+static int broker_listen(struct broker *broker)
+{
+	struct broker_shard *main_shard = &broker->shards[SHARD_MAIN];
+	struct shard *shard = main_shard->shard;
+	int32_t count;
+	const struct listener_config *configs = config_listeners(broker->config, &count);
+
+	broker->listeners = calloc((size_t)count, sizeof(*broker->listeners));
+	if (!broker->listeners)
+		return -ENOMEM;
+	for (int32_t i = 0; i < count; i++) {
+		const struct listener_config *config = &configs[i];
+		struct broker_listener *listener = &broker->listeners[i];
+		struct address addresses[8];
+		char host[256];
+		struct resolving resolving = {.op.done = resolved, .fiber = fiber_current(shard)};
+
+		listener->broker = broker;
+		listener->index = i;
+		broker->listener_count++;
+		if (config->is_controller)
+			continue; /* the quorum of one is in this process: nobody else talks to it
+				   */
+		snprintf(host, sizeof(host), "%.*s", STR_ARGS(config->host));
+		address_resolve(shard, &resolving.op, host, addresses, array_length(addresses));
+		while (!resolving.done)
+			fiber_wait(shard);
+		int error = resolving.op.result <= 0
+				    ? (resolving.op.result < 0 ? (int)resolving.op.result : -ENOENT)
+				    : 0;
+		if (error == 0) {
+			addresses[0].port = config->port;
+			error = listener_open(shard, &addresses[0],
+				(struct listener_events){.accepted = broker_accepted,
+					.failed = broker_accept_failed,
+					.argument = listener},
+				&listener->listener);
+		}
+		if (error < 0) {
+			log_event(&main_shard->logger, LOG_LISTEN_FAILED,
+				log_str("listener", config->name), log_str("host", config->host),
+				log_int("port", config->port), log_errno("error", error));
+			return error;
+		}
+		listener->address = listener_address(listener->listener);
+	}
+	return 0;
+}
+
+static void broker_listeners_close(struct broker *broker)
+{
+	for (unsigned i = 0; i < broker->listener_count; i++) {
+		if (broker->listeners[i].listener)
+			listener_close(broker->listeners[i].listener);
+		broker->listeners[i].listener = NULL;
+	}
+}
+
+/* ---- start ---- */
+
+static void broker_stop(struct shard *shard, void *argument);
+
+static void broker_fail(struct broker *broker, enum log_event_id event, const char *why, int error)
+{
+	struct broker_shard *main_shard = &broker->shards[SHARD_MAIN];
+
+	log_event(&main_shard->logger, event, log_text("why", why), log_errno("error", error));
+	machine_exit(main_shard->shard, EXIT_FAILURE);
+}
+
+static void broker_controller_failed(void *argument, int error)
+{
+	struct broker *broker = argument;
+
+	log_event(
+		&broker->shards[SHARD_MAIN].logger, LOG_METADATA_FAILED, log_errno("error", error));
+	machine_exit(broker->shards[SHARD_MAIN].shard, EXIT_FAILURE);
+}
+
+/* A directory failed on one shard: all are told, each marks its own partitions. */
+struct folder_message {
+	struct task task;
+	struct broker *broker;
+	const char *folder;
+	int error;
+};
+
+static void folder_message_run(struct shard *shard, struct task *task)
+{
+	struct folder_message *message = container_of(task, struct folder_message, task);
+	struct broker_shard *here = broker_shard_of(shard);
+
+	log_store_folder_fail(here->log_store, message->folder);
+	partitions_folder_failed(here, message->folder);
+	if (here->index == SHARD_MAIN) {
+		struct log_dir *dir = log_dirs_by_path(here->broker->log_dirs, message->folder);
+		bool first = dir && !dir->error;
+		if (dir)
+			dir->error = message->error;
+		if (first) {
+			log_event(&here->logger, LOG_LOG_DIR_FAILED,
+				log_text("directory", message->folder),
+				log_errno("error", message->error));
+			bool any = false;
+			for (uint32_t i = 0; i < log_dirs_count(here->broker->log_dirs); i++)
+				any = any || !log_dirs_at(here->broker->log_dirs, i)->error;
+			/* As Kafka: without any directory, or without the metadata's, there is
+			 * nothing left to serve. */
+			if (!any || dir == log_dirs_metadata(here->broker->log_dirs))
+				machine_exit(shard, EXIT_FAILURE);
+		}
+	}
+	free(message);
+}
+
+static void broker_folder_failed(void *argument, const char *folder, int error)
+{
+	struct broker_shard *shard = argument;
+	struct broker *broker = shard->broker;
+	const struct log_dir *dir = log_dirs_by_path(broker->log_dirs, folder);
+
+	for (unsigned i = 0; i < broker->shard_count; i++) {
+		struct folder_message *message = malloc(sizeof(*message));
+		ensure(message);
+		*message = (struct folder_message){.task.run = folder_message_run,
+			.broker = broker,
+			.folder = dir ? dir->path : folder,
+			.error = error};
+		shard_send(shard->shard, i, &message->task);
+	}
+}
+
+static void broker_logger_make(struct broker *broker, struct logger *logger)
+{
+	logger_init(logger, broker->options.sink, broker->options.sink_context,
+		broker->options.clock, broker->options.sink_context);
+	log_format_parse(config_str(broker->config, SETTING_BARNABAS_LOG_FORMAT), &logger->format);
+}
+
+/* First step on every shard: what it owns. */
+static int broker_shard_open(struct broker_shard *shard, void *argument)
+{
+	struct broker *broker = shard->broker;
+	struct log_store_options store = {
+		.producer_id_expiration_ms =
+			config_int(broker->config, SETTING_PRODUCER_ID_EXPIRATION_MS),
+		.producer_id_expiration_check_interval_ms = config_int(
+			broker->config, SETTING_PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS),
+		.flush_check_interval_ms =
+			config_long(broker->config, SETTING_LOG_FLUSH_SCHEDULER_INTERVAL_MS),
+		.retention_check_interval_ms =
+			config_long(broker->config, SETTING_LOG_RETENTION_CHECK_INTERVAL_MS),
+		.folder_failed = broker_folder_failed,
+		.argument = shard,
+	};
+	uint64_t seed;
+	int32_t slots =
+		config_int(broker->config, SETTING_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS);
+
+	shard_entropy(shard->shard, &seed, sizeof(seed));
+	shard->seed = seed;
+	map_init(&shard->partitions, seed);
+	shard->log_store = log_store_new(shard->shard, &store);
+	shard->fetch_sessions = fetch_session_cache_new(shard->index, broker->shard_count,
+		(uint32_t)max_of(slots / (int32_t)broker->shard_count, 1), seed);
+	shard->config = config_ref(broker->config);
+	broker_shard_settings_read(shard);
+	return shard->log_store && shard->fetch_sessions ? 0 : -ENOMEM;
+}
+
+static int broker_shard_settle(struct broker_shard *shard, void *argument)
+{
+	partitions_settle(shard);
+	return 0;
+}
+
+static int broker_open_directories(struct broker *broker, struct arena *arena)
+{
+	struct shard *shard = broker->shards[SHARD_MAIN].shard;
+	struct str_list paths = config_log_dirs(broker->config);
+	struct log_dirs_options options = {
+		.paths = paths.items,
+		.count = (uint32_t)paths.count,
+		.metadata_path = config_metadata_log_dir(broker->config),
+		.node_id = broker->node_id,
+	};
+	const char *why = NULL;
+	int error = log_dirs_open(shard, &options, arena, &broker->log_dirs, &why);
+
+	if (error == -ENOENT && broker->options.format_if_empty) {
+		/* The embedded default keeps its own directory, which nobody mounts: it may be
+		 * made. */
+		error = format_embedded(shard, broker->config, arena, &why);
+		if (error == 0)
+			error = log_dirs_open(shard, &options, arena, &broker->log_dirs, &why);
+	}
+	if (error < 0) {
+		broker_fail(broker, LOG_START_REFUSED, why, error);
+		return error;
+	}
+	broker->cluster_id = log_dirs_cluster_id(broker->log_dirs);
+	return 0;
+}
+
+static int broker_register(struct broker *broker)
+{
+	int32_t count;
+	const struct listener_config *advertised = config_advertised(broker->config, &count);
+	struct listener_config *listeners = calloc((size_t)count, sizeof(*listeners));
+	uint32_t dir_count = log_dirs_count(broker->log_dirs);
+	struct controller_directory *directories = calloc(dir_count, sizeof(*directories));
+	int error = -ENOMEM;
+
+	if (!listeners || !directories)
+		goto out;
+	for (int32_t i = 0; i < count; i++) {
+		listeners[i] = advertised[i];
+		for (unsigned j = 0; j < broker->listener_count; j++) {
+			int32_t all;
+			const struct listener_config *own =
+				&config_listeners(broker->config, &all)[j];
+			if (listeners[i].advertised_port == 0 &&
+				str_equal(own->name, listeners[i].name))
+				listeners[i].advertised_port = broker->listeners[j].address.port;
+		}
+	}
+	for (uint32_t i = 0; i < dir_count; i++) {
+		const struct log_dir *dir = log_dirs_at(broker->log_dirs, i);
+		directories[i] = (struct controller_directory){
+			.path = dir->path, .id = dir->id, .is_online = !dir->error};
+	}
+	struct controller_registration registration = {
+		.listeners = listeners,
+		.listener_count = count,
+		.rack = config_str(broker->config, SETTING_BROKER_RACK),
+		.directories = directories,
+		.directory_count = (int32_t)dir_count,
+		.previous_broker_epoch = log_dirs_previous_broker_epoch(broker->log_dirs),
+	};
+	error = controller_register(broker->controller, &registration, &broker->broker_epoch);
+out:
+	free(listeners);
+	free(directories);
+	return error;
+}
+
+static void broker_say_serving(struct broker *broker)
+{
+	struct broker_shard *main_shard = &broker->shards[SHARD_MAIN];
+	int32_t count;
+	const struct listener_config *configs = config_listeners(broker->config, &count);
+	char text[512] = "";
+	size_t size = 0;
+
+	for (int32_t i = 0; i < count && size < sizeof(text); i++) {
+		char address[ADDRESS_TEXT_SIZE];
+		if (!broker->listeners[i].listener)
+			continue;
+		size += (size_t)snprintf(text + size, sizeof(text) - size, "%s%.*s://%s",
+			size ? "," : "", STR_ARGS(configs[i].name),
+			address_format(&broker->listeners[i].address, address));
+	}
+	uint64_t now = shard_now_ns(main_shard->shard);
+	log_event(&main_shard->logger, LOG_SERVING, log_text("listeners", text),
+		log_double("ms_since_exec", broker->options.exec_ns
+						    ? (double)(now - broker->options.exec_ns) / 1e6
+						    : 0),
+		log_int("node_id", broker->node_id), log_str("cluster_id", broker->cluster_id),
+		log_int("partitions", image_partition_count_all(broker->published)),
+		log_int("shards", broker->shard_count));
+}
+
+static void broker_start_fiber(struct shard *shard, void *argument)
+{
+	struct broker *broker = argument;
+	struct arena arena;
+	const char *why = NULL;
+
+	arena_init(&arena, 1 << 20);
+	int error = broker_visit_shards(broker, broker_shard_open, NULL);
+	if (error < 0) {
+		broker_fail(broker, LOG_START_FAILED, "out of memory", error);
+		goto out;
+	}
+	if (broker_open_directories(broker, &arena) < 0)
+		goto out;
+	struct log_dir *metadata_dir = log_dirs_metadata(broker->log_dirs);
+	struct controller_open open = {
+		.folder = metadata_dir->path,
+		.directory_id = metadata_dir->id,
+		.cluster_id = broker->cluster_id,
+		.node_id = broker->node_id,
+		.incarnation_id = broker->incarnation_id,
+		.config = broker->config,
+		.store = broker->shards[SHARD_MAIN].log_store,
+		.logger = &broker->shards[SHARD_MAIN].logger,
+		.clean = metadata_dir->clean,
+		.published = broker_image_published,
+		.failed = broker_controller_failed,
+		.argument = broker,
+	};
+	error = broker_listen(broker);
+	if (error < 0) {
+		machine_exit(shard, EXIT_FAILURE);
+		goto out;
+	}
+	error = log_dirs_unmark_clean(shard, broker->log_dirs);
+	if (error == 0)
+		error = controller_open(shard, &open, &arena, &broker->controller, &why);
+	if (error < 0) {
+		broker_fail(broker,
+			error == -ENOENT || error == -ENOTSUP ? LOG_START_REFUSED
+							      : LOG_START_FAILED,
+			why ? why : "the metadata log could not be opened", error);
+		goto out;
+	}
+	error = directories_set_strays_aside(broker, controller_image(broker->controller));
+	broker->publishes = true;
+	broker_image_published(broker, controller_image(broker->controller));
+	if (error == 0)
+		error = broker_register(broker);
+	if (error == 0)
+		error = broker_visit_shards(broker, broker_shard_settle, NULL);
+	if (error == 0)
+		error = controller_unfence(broker->controller);
+	if (error < 0) {
+		broker_fail(broker, LOG_START_FAILED, "the logs or the registration", error);
+		goto out;
+	}
+	directories_checkpoint_start(broker);
+	broker->phase = BROKER_SERVING;
+	broker_say_serving(broker);
+	if (broker->options.serving)
+		broker->options.serving(broker, broker->options.argument);
+	for (struct list_node *node; (node = list_pop_front(&broker->early));) {
+		struct accepted_socket *accepted =
+			container_of(node, struct accepted_socket, task.node);
+		shard_send(shard, broker->next_shard++ % broker->shard_count, &accepted->task);
+	}
+	if (broker->stop_wanted)
+		broker_stop(shard, broker);
+out:
+	arena_done(&arena);
+}
+
+/* ---- stop ---- */
+
+/* (fiber) Answers what was asked, lets no more in; after a while the rest is cut off. */
+static int broker_shard_drain(struct broker_shard *shard, void *argument)
+{
+	uint64_t deadline_ns = shard_now_ns(shard->shard) + DRAIN_MAX_MS * NS_PER_MS;
+
+	shard->draining = true;
+	while (!list_is_empty(&shard->connections)) {
+		bool late = shard_now_ns(shard->shard) >= deadline_ns;
+		list_for_each_safe (node, &shard->connections) {
+			struct connection *connection = container_of(node, struct connection, node);
+			if (late || connection->request_count == 0)
+				connection_close(connection, NULL);
+			else
+				connection_drain(connection);
+		}
+		if (!list_is_empty(&shard->connections))
+			fiber_sleep(shard->shard, NS_PER_MS);
+	}
+	return 0;
+}
+
+static int broker_shard_sync(struct broker_shard *shard, void *argument)
+{
+	shard->stopping = true;
+	return partitions_sync(shard);
+}
+
+static int broker_shard_close(struct broker_shard *shard, void *argument)
+{
+	return partitions_close(shard);
+}
+
+/* The last visit: nothing comes to this shard any more. */
+static int broker_shard_done(struct broker_shard *shard, void *argument)
+{
+	ensure(list_is_empty(&shard->connections) && list_is_empty(&shard->image_waiters));
+	request_cache_done(shard);
+	fetch_session_cache_free(shard->fetch_sessions);
+	log_store_free(shard->log_store);
+	map_done(&shard->partitions);
+	image_unref(shard->image);
+	config_unref(shard->config);
+	return 0;
+}
+
+static void broker_stop_fiber(struct shard *shard, void *argument)
+{
+	struct broker *broker = argument;
+	struct broker_shard *main_shard = &broker->shards[SHARD_MAIN];
+	int64_t broker_epoch = broker->broker_epoch;
+
+	broker_listeners_close(broker);
+	broker_visit_shards(broker, broker_shard_drain, NULL);
+	int error = controller_shutdown(broker->controller);
+	directories_checkpoint_stop(broker);
+	/* Recovery points after the logs' last sync: closing syncs, and the checkpoint tells what
+	 * closing reached. */
+	int close_error = broker_visit_shards(broker, broker_shard_sync, NULL);
+	if (close_error == 0)
+		close_error = directories_checkpoint(broker);
+	if (close_error == 0)
+		close_error = broker_visit_shards(broker, broker_shard_close, NULL);
+	int log_error = controller_close(broker->controller);
+	broker->controller = NULL;
+	error = error ? error : close_error ? close_error : log_error;
+	if (error == 0)
+		error = log_dirs_mark_clean(shard, broker->log_dirs, broker_epoch);
+	if (error < 0)
+		log_event(&main_shard->logger, LOG_STOP_UNCLEAN, log_errno("error", error));
+	log_event(&main_shard->logger, LOG_STOPPED, log_bool("clean", error == 0));
+	broker_visit_shards(broker, broker_shard_done, NULL);
+	log_dirs_free(broker->log_dirs);
+	broker->log_dirs = NULL;
+	machine_exit(shard, error == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static void broker_stop(struct shard *shard, void *argument)
+{
+	struct broker *broker = argument;
+
+	broker->stop_wanted = true;
+	if (broker->phase != BROKER_SERVING)
+		return; /* the start looks when it is done */
+	broker->phase = BROKER_STOPPING;
+	log_event(&broker->shards[SHARD_MAIN].logger, LOG_STOPPING,
+		log_int("connections", broker->shards[SHARD_MAIN].connection_count));
+	if (fiber_start(shard, broker_stop_fiber, broker) < 0)
+		machine_exit(shard, EXIT_FAILURE);
+}
+
+/* ---- the machine's first step ---- */
+
+struct attach {
+	struct task task;
+	struct broker *broker;
+	unsigned index;
+};
+
+static void attach_back(struct shard *shard, struct task *task)
+{
+	struct attach *attach = container_of(task, struct attach, task);
+	struct broker *broker = attach->broker;
+
+	free(attach);
+	if (--broker->attaching == 0 && fiber_start(shard, broker_start_fiber, broker) < 0)
+		machine_exit(shard, EXIT_FAILURE);
+}
+
+static void attach_there(struct shard *shard, struct task *task)
+{
+	struct attach *attach = container_of(task, struct attach, task);
+	struct broker_shard *here = &attach->broker->shards[attach->index];
+
+	here->shard = shard;
+	shard_context_set(shard, here);
+	task->run = attach_back;
+	shard_send(shard, SHARD_MAIN, task);
+}
+
+static void broker_start(struct shard *shard, void *argument)
+{
+	struct broker *broker = argument;
+
+	broker->shard_count = shard_count(shard);
+	broker->shards = calloc(broker->shard_count, sizeof(*broker->shards));
+	broker->budget = buffer_budget_new(broker->shard_count,
+		(size_t)config_long(broker->config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES));
+	if (!broker->shards || !broker->budget) {
+		machine_exit(shard, EXIT_FAILURE);
+		return;
+	}
+	shard_entropy(shard, &broker->incarnation_id, sizeof(broker->incarnation_id));
+	for (unsigned i = 0; i < broker->shard_count; i++) {
+		struct broker_shard *here = &broker->shards[i];
+		here->broker = broker;
+		here->index = i;
+		here->response_arena_bytes = RESPONSE_ARENA_BYTES;
+		here->inbox_size_max = CONNECTION_INBOX_MAX;
+		list_init(&here->connections);
+		list_init(&here->free_requests);
+		list_init(&here->image_waiters);
+		list_init(&here->partition_work);
+		map_init(&here->partitions, 0);
+		broker_logger_make(broker, &here->logger);
+	}
+	for (unsigned i = 0; i < broker->shard_count; i++) {
+		struct attach *attach = calloc(1, sizeof(*attach));
+		ensure(attach);
+		*attach = (struct attach){.task.run = attach_there, .broker = broker, .index = i};
+		broker->attaching++;
+		shard_send(shard, i, &attach->task);
+	}
+}
+
+/* ---- the object ---- */
+
+int broker_new(const struct broker_options *options, struct broker **ret_broker)
+{
+	struct broker *broker = calloc(1, sizeof(*broker));
+
+	if (!broker)
+		return -ENOMEM;
+	broker->options = *options;
+	broker->config = config_ref(options->config);
+	broker->node_id = config_node_id(options->config);
+	list_init(&broker->early);
+	*ret_broker = broker;
+	return 0;
+}
+
+struct program broker_program(struct broker *broker)
+{
+	return (struct program){.start = broker_start, .stop = broker_stop, .argument = broker};
+}
+
+void broker_free(struct broker *broker)
+{
+	if (!broker)
+		return;
+	ensure(!broker->controller && !broker->log_dirs);
+	buffer_budget_free(broker->budget);
+	image_unref(broker->published);
+	config_unref(broker->config);
+	free(broker->listeners);
+	free(broker->shards);
+	free(broker);
+}

@@ -1,0 +1,130 @@
+/*
+ * The broker: what a process has once (struct broker) and what each shard has for itself (struct
+ * broker_shard). The first is written before the shards start and only read afterwards, but for the
+ * parts that say which shard they belong to.
+ */
+#pragma once
+
+#include "broker/config/config.h"
+#include "broker/metadata/image.h"
+#include "broker/observe/log.h"
+#include "broker/request.h"
+#include "runtime/map.h"
+
+struct authorizer;
+struct broker_shard;
+struct controller;
+struct fetch_session_cache;
+struct group_coordinator;
+struct log_dirs;
+struct log_store;
+struct fiber;
+struct broker;
+
+/* The shard on which the controller, the log directories' housekeeping and the listeners live. */
+enum { SHARD_MAIN = 0 };
+
+enum broker_phase {
+	BROKER_STARTING, /* loading */
+	BROKER_SERVING,
+	BROKER_STOPPING, /* draining connections, then the controlled shutdown, then the logs */
+};
+
+struct broker_options {
+	const struct config *config; /* static; the broker keeps a reference */
+	uint64_t exec_ns;     /* when the process began, by the monotonic clock; 0: not known */
+	bool format_if_empty; /* the embedded default formats its own directory */
+	logger_sink *sink;
+	logger_clock *clock;
+	void *sink_context;
+	/* Runs when clients are served; see broker_listener(). NULL is allowed. */
+	void (*serving)(struct broker *broker, void *argument);
+	void *argument;
+};
+
+/* Read by metrics. */
+struct broker_metrics {
+	uint64_t bytes_in, bytes_out, requests;
+};
+
+struct broker_shard {
+	struct shard *shard;
+	struct broker *broker;
+	unsigned index;
+	uint64_t seed;
+	struct logger logger;
+
+	struct image *image; /* one reference: what this shard has been told last */
+	const struct config
+		*config;	   /* the effective one for that image: dynamic settings included */
+	struct list image_waiters; /* parts that were routed by a newer image */
+
+	struct list connections;
+	unsigned connection_count;
+	uint64_t connections_started;
+	struct list free_requests;
+	unsigned free_request_count;
+	int32_t request_size_max;    /* socket.request.max.bytes */
+	uint32_t inbox_size_max;     /* larger frames get a buffer of their own */
+	size_t response_arena_bytes; /* what a response may take beyond its request's allowance */
+	uint64_t idle_max_ns;	     /* connections.max.idle.ms; 0: never */
+	bool draining;		     /* no new connections */
+	bool stopping;		     /* the logs are being closed */
+
+	struct log_store *log_store;
+	struct map partitions; /* struct partition by key: those whose home this shard is */
+	struct list partition_work;
+	unsigned partition_fibers;
+	struct fiber *partition_waiter;
+	struct fetch_session_cache *fetch_sessions;
+	struct group_coordinator *groups;
+	struct broker_metrics metrics;
+};
+
+struct broker_listener {
+	struct broker *broker;
+	int index;		   /* in the configuration's listeners */
+	struct listener *listener; /* NULL for a controller's */
+	struct address address;
+};
+
+struct broker {
+	struct broker_options options;
+	unsigned shard_count;
+	struct broker_shard *shards;
+	struct buffer_budget *budget;
+	const struct authorizer *authorizer; /* NULL allows everything */
+	int32_t node_id;
+	struct uuid incarnation_id;
+	struct str cluster_id;
+
+	/* Of the main shard. */
+	enum broker_phase phase;
+	bool stop_wanted, publishes;
+	unsigned attaching;
+	const struct config *config; /* with the dynamic settings that were published last */
+	struct image *published;     /* the newest image */
+	struct broker_listener *listeners;
+	unsigned listener_count;
+	unsigned next_shard; /* for the next connection */
+	struct list early;   /* connections that came before the logs were open */
+	struct controller *controller;
+	struct log_dirs *log_dirs;
+	int64_t broker_epoch;
+	struct timer checkpoint_timer;
+	bool checkpoint_runs, checkpoint_stopped;
+	struct fiber *checkpoint_waiter;
+};
+
+/*
+ * What a machine runs. OPTIONS is copied. After a clean stop (status 0) the broker is freed with
+ * broker_free; a process that ended in another way has memory that only its end gives back.
+ */
+int broker_new(const struct broker_options *options, struct broker **ret_broker);
+struct program broker_program(struct broker *broker);
+void broker_free(struct broker *broker);
+
+static inline struct broker_shard *broker_shard_of(struct shard *shard)
+{
+	return shard_context(shard);
+}

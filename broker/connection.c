@@ -1,0 +1,545 @@
+/*
+ * Connections. Bytes are received into an inbox, whole frames become requests that look into it
+ *without copying, requests run in the order of arrival and their responses leave in that order.
+ *
+ * Invariants:
+ *  1. At most one request waits behind the running ones (`queued`); while it does nothing more is
+ *parsed. Requests run side by side only when all of them have HANDLER_OVERLAPS.
+ *  2. Nothing is received while REQUESTS_MAX requests are unanswered, while the connection is
+ *muted, or while the budget of buffers has no room: the client is held back by TCP, nothing is
+ *dropped.
+ *  3. A frame's bytes stay where they were received as long as a request refers to them. An inbox
+ *that requests refer to is only filled behind them, never moved.
+ *  4. A large frame's buffer grows with the bytes that really came, so that a promise costs
+ *nothing.
+ *  5. The memory of a connection goes when the socket is closed, no operation is outstanding and no
+ *request is left.
+ *
+ *	open --(peer's fault, idle, or the end of the stream with nothing pending)--> closed --(last
+ *request done)--> freed open --(drain, or a request that ends the connection)--> closing: answers
+ *what is pending --> closed
+ */
+#include "broker/connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "broker/broker.h"
+#include "broker/dispatch.h"
+#include "broker/observe/log.h"
+
+enum {
+	INBOX_SIZE_MIN = 1024,	  /* what an idle connection holds */
+	FRAME_STEP = 1024 * 1024, /* a larger frame's buffer doubles as the bytes come */
+	REQUESTS_MAX = 64,	  /* unanswered on one connection */
+	SEND_REQUESTS_MAX = 32,	  /* answered by one send */
+};
+
+static void connection_pump(struct connection *connection);
+static void connection_flush(struct connection *connection);
+static void connection_free_when_done(struct connection *connection);
+
+/* A step that touches a connection holds it, since anything in between may close it. An operation
+ * that completes hands its hold over to the step. */
+static void connection_hold(struct connection *connection)
+{
+	connection->outstanding++;
+}
+
+static void connection_let_go(struct connection *connection)
+{
+	ensure(connection->outstanding > 0);
+	connection->outstanding--;
+	connection_free_when_done(connection);
+}
+
+static uint32_t inbox_used(const struct connection *connection)
+{
+	return connection->inbox_end - connection->inbox_begin;
+}
+
+/* What the client did, for the operator, from the first bytes of something that isn't a frame. */
+static const char *frame_guess(const uint8_t *data)
+{
+	if (memcmp(data, "GET ", 4) == 0 || memcmp(data, "POST", 4) == 0 ||
+		memcmp(data, "HEAD", 4) == 0 || memcmp(data, "PUT ", 4) == 0)
+		return "an HTTP request on a Kafka listener";
+	if (data[0] == 0x16 && data[1] == 0x03)
+		return "a TLS handshake on a plaintext listener: set security.protocol=PLAINTEXT "
+		       "in the client, or use a TLS listener";
+	return NULL;
+}
+
+static void connection_receive_done(struct shard *shard, struct socket_op *op);
+static void connection_memory_ready(struct shard *shard, struct buffer_waiter *waiter);
+
+/* An inbox with room for WANT bytes in all from inbox_begin on; what is there already is kept. */
+static bool connection_inbox_reserve(struct connection *connection, uint32_t want)
+{
+	struct buffer *inbox = connection->inbox;
+	uint32_t used = inbox_used(connection);
+
+	if (inbox && inbox->capacity - connection->inbox_begin >= want)
+		return true;
+	/* Nobody else looks into it: move the rest to the front. */
+	if (inbox && inbox->capacity >= want && buffer_is_unshared(inbox)) {
+		memmove(inbox->data, inbox->data + connection->inbox_begin, used);
+		connection->inbox_begin = 0;
+		connection->inbox_end = used;
+		return true;
+	}
+	struct broker_shard *shard = connection->shard;
+	struct buffer *larger = buffer_new(shard->shard, shard->broker->budget, want);
+	if (!larger) {
+		connection->waiting_for_memory = true;
+		connection->memory_waiter.size = want;
+		connection->memory_waiter.ready = connection_memory_ready;
+		buffer_wait(shard->shard, shard->broker->budget, &connection->memory_waiter);
+		return false;
+	}
+	if (used > 0)
+		memcpy(larger->data, inbox->data + connection->inbox_begin, used);
+	buffer_unref(shard->shard, inbox);
+	connection->inbox = larger;
+	connection->inbox_begin = 0;
+	connection->inbox_end = used;
+	return true;
+}
+
+static void connection_memory_ready(struct shard *shard, struct buffer_waiter *waiter)
+{
+	struct connection *connection = container_of(waiter, struct connection, memory_waiter);
+
+	connection->waiting_for_memory = false;
+	connection_hold(connection);
+	connection_pump(connection);
+	connection_let_go(connection);
+}
+
+/* Asks for more bytes, if there may be more. FRAME_SIZE is the whole of the frame at the head of
+ * the inbox with its size field, 0 when not even that is there. */
+static void connection_receive(struct connection *connection, uint32_t frame_size)
+{
+	uint32_t used = inbox_used(connection);
+	uint32_t want;
+
+	if (connection->receiving || connection->waiting_for_memory || connection->peer_ended)
+		return;
+	if (frame_size > connection->shard->inbox_size_max) {
+		/* Exactly this frame: the next one begins in a fresh inbox. */
+		want = min_of(frame_size, max_of((uint32_t)FRAME_STEP, used * 2));
+	} else {
+		want = max_of(frame_size, max_of(connection->inbox_size, used + 4));
+	}
+	if (!connection_inbox_reserve(connection, want))
+		return;
+	connection->receiving = true;
+	connection_hold(connection);
+	connection->receive.done = connection_receive_done;
+	uint32_t room = frame_size > connection->shard->inbox_size_max
+				? want - used
+				: connection->inbox->capacity - connection->inbox_end;
+	connection->receive_room = room;
+	socket_receive(connection->socket, &connection->receive,
+		connection->inbox->data + connection->inbox_end, room);
+}
+
+static void connection_received(struct connection *connection, int64_t result)
+{
+	if (connection->closed)
+		return;
+	if (result <= 0) {
+		connection->peer_ended = true;
+		/* A reset is an ordinary way for clients to go. One that has ended its side may
+		 * still read what it asked for. */
+		if (result < 0 || list_is_empty(&connection->requests))
+			connection_close(connection, NULL);
+		else
+			connection->closing = true;
+		return;
+	}
+	connection->inbox_end += (uint32_t)result;
+	connection->active_ns = shard_now_ns(connection->shard->shard);
+	connection->shard->metrics.bytes_in += (uint64_t)result;
+	if (result == connection->receive_room && connection->inbox_size < CONNECTION_INBOX_MAX)
+		connection->inbox_size *= 2;
+	connection_pump(connection);
+}
+
+static void connection_receive_done(struct shard *shard, struct socket_op *op)
+{
+	struct connection *connection = container_of(op, struct connection, receive);
+
+	connection->receiving = false;
+	connection_received(connection, op->result);
+	connection_let_go(connection);
+}
+
+/* Requests that run now allow ROW to run beside them. */
+static bool connection_may_start(const struct connection *connection, const struct handler_row *row)
+{
+	if (connection->running == 0)
+		return true;
+	return connection->running_alone == 0 && (row->flags & HANDLER_OVERLAPS);
+}
+
+static void connection_start_request(struct connection *connection, struct request *request)
+{
+	connection->running++;
+	if (!(request->handler->flags & HANDLER_OVERLAPS))
+		connection->running_alone++;
+	request_start(request);
+}
+
+/* Takes the next frame off the inbox. 1: a request was taken; 0: more bytes are needed,
+ * *RET_FRAME_SIZE as connection_receive wants it; -1: the connection was closed. */
+static int connection_take_frame(struct connection *connection, uint32_t *ret_frame_size)
+{
+	uint32_t used = inbox_used(connection);
+	const char *reason = NULL;
+
+	*ret_frame_size = 0;
+	if (used < 4)
+		return 0;
+	const uint8_t *data = connection->inbox->data + connection->inbox_begin;
+	int32_t size = (int32_t)load_be32(data);
+	if (size < 0 || size > connection->shard->request_size_max) {
+		reason = frame_guess(data);
+		if (!reason)
+			reason = size < 0 ? "a frame of negative size"
+					  : "a frame larger than socket.request.max.bytes";
+		log_event(&connection->shard->logger, LOG_REQUEST_BAD,
+			log_text("peer", connection->peer_text), log_text("saw", reason),
+			log_int("frame_size_bytes", size));
+		connection_close(connection, NULL);
+		return -1;
+	}
+	*ret_frame_size = 4 + (uint32_t)size;
+	if (used < *ret_frame_size)
+		return 0;
+
+	struct bytes frame = {.data = data + 4, .size = size};
+	struct request *request = request_new_from_frame(connection, connection->inbox, frame);
+	if (!request) {
+		connection_close(connection, "out of memory for a request");
+		return -1;
+	}
+	connection->inbox_begin += *ret_frame_size;
+	int error = request_parse(request, frame, &reason);
+	if (error < 0) {
+		log_event(&connection->shard->logger, LOG_REQUEST_BAD,
+			log_text("peer", connection->peer_text), log_text("saw", reason),
+			log_int("api_key", request->api_key), log_int("version", request->version),
+			log_text("api", request->api ? request->api->name : NULL),
+			log_text("field", request->bad_field));
+		request_free(request);
+		connection_close(connection, NULL);
+		return -1;
+	}
+	list_push_back(&connection->requests, &request->node);
+	connection->request_count++;
+	if (connection_may_start(connection, request->handler))
+		connection_start_request(connection, request);
+	else
+		connection->queued = request;
+	return 1;
+}
+
+/* Gives an inbox back that has nothing in it, so that idle connections hold little. */
+static void connection_inbox_trim(struct connection *connection)
+{
+	if (inbox_used(connection) != 0 || connection->receiving || !connection->inbox)
+		return;
+	if (!buffer_is_unshared(connection->inbox) ||
+		connection->inbox->capacity >
+			2 * max_of(connection->inbox_size, (uint32_t)INBOX_SIZE_MIN)) {
+		buffer_unref(connection->shard->shard, connection->inbox);
+		connection->inbox = NULL;
+	}
+	connection->inbox_begin = connection->inbox_end = 0;
+}
+
+/* Starts and parses what can be, then asks for more bytes. Handlers may answer inside and come back
+ * here: only the outermost call works. */
+static void connection_pump(struct connection *connection)
+{
+	uint32_t frame_size = 0;
+
+	if (connection->pumping || connection->closed)
+		return;
+	connection->pumping = true;
+	while (!connection->closed) {
+		if (connection->queued) {
+			if (!connection_may_start(connection, connection->queued->handler))
+				break;
+			struct request *request = connection->queued;
+			connection->queued = NULL;
+			connection_start_request(connection, request);
+			continue;
+		}
+		if (connection->closing || connection->request_count >= REQUESTS_MAX ||
+			timer_is_set(&connection->mute) || connection->receiving)
+			break;
+		int taken = connection_take_frame(connection, &frame_size);
+		if (taken == 0) {
+			connection_inbox_trim(connection);
+			connection_receive(connection, frame_size);
+			break;
+		}
+	}
+	connection->pumping = false;
+}
+
+/* A step that pumps again, so that answers given inside other connections' steps don't nest. */
+static void connection_resume_run(struct shard *shard, struct task *task)
+{
+	struct connection *connection = container_of(task, struct connection, resume);
+
+	connection->resume_queued = false;
+	connection_flush(connection);
+	connection_pump(connection);
+	connection_let_go(connection);
+}
+
+static void connection_resume(struct connection *connection)
+{
+	if (connection->resume_queued || connection->closed)
+		return;
+	connection->resume_queued = true;
+	connection_hold(connection);
+	connection->resume.run = connection_resume_run;
+	shard_post(connection->shard->shard, &connection->resume);
+}
+
+void connection_request_done(struct connection *connection, struct request *request)
+{
+	ensure(request->state == REQUEST_RUNNING);
+	request->state = REQUEST_DONE;
+	connection->running--;
+	if (!(request->handler->flags & HANDLER_OVERLAPS))
+		connection->running_alone--;
+	if (connection->closed) {
+		list_remove(&request->node);
+		connection->request_count--;
+		request_free(request);
+		connection_free_when_done(connection);
+		return;
+	}
+	if (request->throttle_ms > 0 && !connection->closing)
+		timer_set(connection->shard->shard, &connection->mute,
+			shard_now_ns(connection->shard->shard) +
+				(uint64_t)request->throttle_ms * NS_PER_MS);
+	connection_resume(connection);
+}
+
+/* ---- sending ---- */
+
+static void connection_send_done(struct shard *shard, struct socket_op *op)
+{
+	struct connection *connection = container_of(op, struct connection, send);
+
+	connection->sending = false;
+	for (; connection->sending_count > 0; connection->sending_count--) {
+		struct request *request =
+			container_of(list_pop_front(&connection->requests), struct request, node);
+		connection->request_count--;
+		connection->shard->metrics.bytes_out += request->response_size;
+		request_free(request);
+	}
+	if (op->result < 0) {
+		/* The client has gone, or a file that it read from was cut: either way it must
+		 * connect again. */
+		connection_close(connection,
+			op->result == -ENODATA
+				? "a slice of a log segment was truncated before it was sent"
+				: NULL);
+	} else {
+		connection->active_ns = shard_now_ns(shard);
+		connection_flush(connection);
+		connection_pump(connection);
+	}
+	connection_let_go(connection);
+}
+
+static bool connection_pieces_reserve(struct connection *connection, uint32_t count)
+{
+	if (count <= connection->send_capacity)
+		return true;
+	struct piece *pieces = realloc(connection->send_pieces, count * sizeof(*pieces));
+	if (!pieces)
+		return false;
+	connection->send_pieces = pieces;
+	connection->send_capacity = count;
+	return true;
+}
+
+/* Sends the responses at the head of the queue that are ready, in one call. */
+static void connection_flush(struct connection *connection)
+{
+	uint32_t pieces = 0, requests = 0;
+	bool close_after = false;
+
+	if (connection->sending || connection->closed)
+		return;
+	/* Requests without a response leave silently when it is their turn. */
+	for (struct list_node *node; (node = list_first(&connection->requests));) {
+		struct request *request = container_of(node, struct request, node);
+		if (request->state != REQUEST_DONE || !request->without_response ||
+			request->close_connection)
+			break;
+		list_remove(node);
+		connection->request_count--;
+		request_free(request);
+	}
+	list_for_each (node, &connection->requests) {
+		struct request *request = container_of(node, struct request, node);
+		if (request->state != REQUEST_DONE || requests == SEND_REQUESTS_MAX)
+			break;
+		if (request->close_connection && request->without_response) {
+			if (requests == 0)
+				close_after = true;
+			break;
+		}
+		if (request->without_response)
+			break;
+		if (!connection_pieces_reserve(connection, pieces + request->piece_count)) {
+			if (requests > 0)
+				break;
+			connection_close(connection, "out of memory for a response");
+			return;
+		}
+		memcpy(connection->send_pieces + pieces, request->pieces,
+			request->piece_count * sizeof(struct piece));
+		pieces += request->piece_count;
+		requests++;
+	}
+	if (close_after) {
+		connection_close(connection, NULL);
+		return;
+	}
+	if (requests == 0) {
+		if (connection->closing && list_is_empty(&connection->requests))
+			connection_close(connection, NULL);
+		return;
+	}
+	connection->sending = true;
+	connection_hold(connection);
+	connection->sending_count = requests;
+	connection->send.done = connection_send_done;
+	socket_send(connection->socket, &connection->send, connection->send_pieces, pieces);
+}
+
+/* ---- life ---- */
+
+static void connection_mute_over(struct shard *shard, struct timer *timer)
+{
+	struct connection *connection = container_of(timer, struct connection, mute);
+
+	connection_hold(connection);
+	connection_pump(connection);
+	connection_let_go(connection);
+}
+
+static void connection_idle_check(struct shard *shard, struct timer *timer)
+{
+	struct connection *connection = container_of(timer, struct connection, idle);
+	uint64_t deadline_ns = connection->active_ns + connection->shard->idle_max_ns;
+
+	if (connection->running > 0 || connection->sending)
+		deadline_ns = shard_now_ns(shard) + connection->shard->idle_max_ns;
+	if (shard_now_ns(shard) >= deadline_ns)
+		connection_close(connection, NULL);
+	else
+		timer_set(shard, &connection->idle, deadline_ns);
+}
+
+void connection_start(struct broker_shard *shard, struct socket *socket, int listener)
+{
+	struct connection *connection = calloc(1, sizeof(*connection));
+
+	if (!connection) {
+		socket_close(socket);
+		return;
+	}
+	connection->shard = shard;
+	connection->socket = socket;
+	connection->peer = socket_peer(socket);
+	connection->listener = listener;
+	connection->principal = STR("User:ANONYMOUS");
+	connection->id = shard->connections_started++;
+	connection->inbox_size = INBOX_SIZE_MIN;
+	connection->active_ns = shard_now_ns(shard->shard);
+	connection->mute.fire = connection_mute_over;
+	connection->idle.fire = connection_idle_check;
+	address_format(&connection->peer, connection->peer_text);
+	address_format_host(&connection->peer, connection->host_text);
+	list_init(&connection->requests);
+	list_push_back(&shard->connections, &connection->node);
+	shard->connection_count++;
+	socket_attach(shard->shard, socket);
+	if (shard->idle_max_ns > 0)
+		timer_set(shard->shard, &connection->idle,
+			connection->active_ns + shard->idle_max_ns);
+	connection_hold(connection);
+	if (shard->draining)
+		connection_close(connection, NULL);
+	else
+		connection_pump(connection);
+	connection_let_go(connection);
+}
+
+void connection_close(struct connection *connection, const char *reason)
+{
+	struct shard *shard = connection->shard->shard;
+
+	if (connection->closed)
+		return;
+	if (reason)
+		log_event(&connection->shard->logger, LOG_CONNECTION_CLOSED,
+			log_text("peer", connection->peer_text), log_text("reason", reason));
+	connection->closed = true;
+	timer_stop(shard, &connection->mute);
+	timer_stop(shard, &connection->idle);
+	if (connection->waiting_for_memory) {
+		buffer_wait_cancel(shard, &connection->memory_waiter);
+		connection->waiting_for_memory = false;
+	}
+	socket_close(connection->socket);
+	connection->socket = NULL;
+	connection->queued = NULL;
+	/* What runs is told and comes back; what is being sent is freed when the send has been
+	 * cancelled; the rest goes now. */
+	uint32_t place = 0;
+	connection_hold(connection);
+	list_for_each_safe (node, &connection->requests) {
+		struct request *request = container_of(node, struct request, node);
+		if (place++ < connection->sending_count)
+			continue;
+		if (request->state == REQUEST_RUNNING) {
+			request_abandon(request);
+		} else {
+			list_remove(node);
+			connection->request_count--;
+			request_free(request);
+		}
+	}
+	connection_let_go(connection);
+}
+
+void connection_drain(struct connection *connection)
+{
+	connection->closing = true;
+	connection_resume(connection);
+}
+
+static void connection_free_when_done(struct connection *connection)
+{
+	if (!connection->closed || connection->outstanding > 0 || connection->request_count > 0)
+		return;
+	struct broker_shard *shard = connection->shard;
+	buffer_unref(shard->shard, connection->inbox);
+	free(connection->send_pieces);
+	list_remove(&connection->node);
+	shard->connection_count--;
+	free(connection);
+}

@@ -1,0 +1,64 @@
+/*
+ * A client's connection: frames in, responses out, in order. See connection.c for its states.
+ */
+#pragma once
+
+#include "broker/request.h"
+
+/* What a busy connection's inbox grows to; larger frames get a buffer of their own. */
+enum { CONNECTION_INBOX_MAX = 64 * 1024 };
+
+struct connection {
+	struct list_node node; /* in the shard's connections */
+	struct broker_shard *shard;
+	struct socket *socket;
+	struct address peer;
+	int listener;	      /* index into the configuration's listeners */
+	struct str principal; /* who it is: "User:ANONYMOUS" until something authenticates it */
+	char peer_text[ADDRESS_TEXT_SIZE], host_text[ADDRESS_TEXT_SIZE];
+	uint64_t id;
+
+	/* Receiving: the bytes [begin, end) of the inbox are not parsed yet. */
+	struct buffer *inbox;
+	uint32_t inbox_begin, inbox_end;
+	struct socket_op receive;
+	uint32_t inbox_size;   /* for the next inbox: grows with the traffic */
+	uint32_t receive_room; /* that the receive under way was given */
+	bool receiving, waiting_for_memory, peer_ended;
+	struct buffer_waiter memory_waiter;
+	struct task resume; /* parses on after answers made room */
+	bool resume_queued;
+
+	/* Requests in order of arrival, until their responses have left. */
+	struct list requests;
+	uint32_t request_count; /* in the list */
+	uint32_t running;	/* of them, with a handler */
+	uint32_t running_alone; /* of those, not to be overlapped */
+	struct request *queued; /* the one that waits for them */
+	bool pumping;
+
+	/* Sending: the pieces of the first SENDING_COUNT requests of the list. */
+	struct socket_op send;
+	struct piece *send_pieces;
+	uint32_t send_capacity;
+	uint32_t sending_count;
+	bool sending, flush_queued;
+	struct task flush;
+
+	bool closed;	      /* the socket is gone; waits for its operations and requests */
+	uint32_t outstanding; /* operations and tasks that still point here */
+	bool closing;	      /* closes when all earlier responses have left */
+	struct timer mute;    /* throttled until then */
+	struct timer idle;
+	uint64_t active_ns;
+};
+
+/* Takes a socket that has just been accepted; runs on the shard where it shall live. */
+void connection_start(struct broker_shard *shard, struct socket *socket, int listener);
+/* Closes at once. REASON goes to the log when it is a fault of the peer's, NULL when the end is
+ * ordinary. */
+void connection_close(struct connection *connection, const char *reason);
+/* A running request has its response. */
+void connection_request_done(struct connection *connection, struct request *request);
+/* No new requests are read; closes when the pending ones are answered. */
+void connection_drain(struct connection *connection);
