@@ -231,7 +231,7 @@ static int edit_distance(struct str a, struct str b, int limit)
 	for (int j = 0; j <= b.size; j++)
 		above[j] = j;
 	for (int i = 1; i <= a.size; i++) {
-		row[0] = i;
+		int least = row[0] = i;
 		for (int j = 1; j <= b.size; j++) {
 			char x = a.data[i - 1], y = b.data[j - 1];
 			int cost = above[j - 1] + (x != y);
@@ -240,7 +240,11 @@ static int edit_distance(struct str a, struct str b, int limit)
 			if (i > 1 && j > 1 && x == b.data[j - 2] && a.data[i - 2] == y)
 				cost = min_of(cost, before[j - 2] + 1);
 			row[j] = cost;
+			least = min_of(least, cost);
 		}
+		/* Two rows on, because a swap of neighbours looks one row further back. */
+		if (least > limit + 1)
+			return limit + 1;
 		int *oldest = before;
 		before = above;
 		above = row;
