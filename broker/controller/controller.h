@@ -17,8 +17,8 @@
  *	op->kind = CONTROLLER_CREATE_TOPICS; op->request = ...; op->response = ...; op->done = ...;
  *	controller_submit(controller, op);
  *	...
- *	controller_shutdown(controller);				// in a fiber: the broker leaves,
- *fenced controller_close(controller);					// in a fiber
+ *	controller_shutdown(controller);				// in a fiber: the broker
+ *leaves, fenced controller_close(controller);					// in a fiber
  */
 #pragma once
 
@@ -55,8 +55,9 @@ struct controller_op {
 	const void *request;
 	void *response;
 	struct arena *arena;
-	/* May whoever asks do OPERATION (enum acl_operation) on the RESOURCE (enum acl_resource) of that name? NULL: everything. Called before DONE, on
-	 * the controller's shard; unknown topics and denied ones are told apart as Kafka does. */
+	/* May whoever asks do OPERATION (enum acl_operation) on the RESOURCE (enum acl_resource) of
+	 * that name? NULL: everything. Called before DONE, on the controller's shard; unknown
+	 * topics and denied ones are told apart as Kafka does. */
 	bool (*may)(const struct controller_op *op, int operation, int resource, struct str name);
 	void *authority; /* for MAY */
 	void (*done)(struct shard *shard, struct controller_op *op);
@@ -149,9 +150,8 @@ struct controller_quorum {
 	int64_t log_end;
 	int64_t last_fetch_ms; /* of the leader: now */
 	int16_t kraft_version;
-	const int32_t *voters;		      /* ids */
-	const struct uuid *voter_directories; /* zero with static voters */
-	int32_t voter_count;
+	int32_t voter_id;		/* the only one */
+	struct uuid voter_directory_id; /* zero with static voters */
 };
 void controller_quorum_describe(const struct controller *controller, struct controller_quorum *ret);
 

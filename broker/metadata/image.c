@@ -332,7 +332,8 @@ const struct delegation_token_record *image_token_at(const struct image *image, 
 }
 
 struct topics_diff {
-	void (*changed)(void *argument, const struct image_topic *before, const struct image_topic *after);
+	void (*changed)(
+		void *argument, const struct image_topic *before, const struct image_topic *after);
 	void *argument;
 };
 
@@ -344,13 +345,15 @@ static void topics_diff_one(void *argument, void *before, void *after)
 }
 
 void image_topics_diff(const struct image *before, const struct image *after,
-	void (*changed)(void *argument, const struct image_topic *topic_before, const struct image_topic *topic_after),
+	void (*changed)(void *argument, const struct image_topic *topic_before,
+		const struct image_topic *topic_after),
 	void *argument)
 {
 	struct topics_diff diff = {.changed = changed, .argument = argument};
 	struct persistent_map none = {0};
 
-	persistent_map_diff(&topic_map_type, before ? before->topics : none, after->topics, topics_diff_one, &diff);
+	persistent_map_diff(&topic_map_type, before ? before->topics : none, after->topics,
+		topics_diff_one, &diff);
 }
 
 bool image_configs_differ(const struct image *before, const struct image *after)

@@ -113,10 +113,12 @@ const struct image_topic *image_topic_next(
 /* A topic whose name is another's but for dots in place of underscores; NULL when there is none. */
 const struct image_topic *image_topic_colliding(const struct image *image, struct str name);
 
-/* Calls CHANGED for every topic that is not the same in both images: made (BEFORE NULL), deleted (AFTER NULL), or with
- * another partition state. BEFORE may be NULL as a whole: the empty image. Costs as much as the difference. */
+/* Calls CHANGED for every topic that is not the same in both images: made (BEFORE NULL), deleted
+ * (AFTER NULL), or with another partition state. BEFORE may be NULL as a whole: the empty image.
+ * Costs as much as the difference. */
 void image_topics_diff(const struct image *before, const struct image *after,
-	void (*changed)(void *argument, const struct image_topic *topic_before, const struct image_topic *topic_after),
+	void (*changed)(void *argument, const struct image_topic *topic_before,
+		const struct image_topic *topic_after),
 	void *argument);
 /* Has any setting changed between the two? Never a wrong no. */
 bool image_configs_differ(const struct image *before, const struct image *after);
