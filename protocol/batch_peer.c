@@ -569,6 +569,54 @@ static int write_cases(const char *path, int count)
 	return fclose(file) ? 1 : 0;
 }
 
+/* Small batches of every codec and magic behind the choices that batch_fuzz and compress_fuzz read
+ * first. */
+static int write_seeds(const char *folder, bool compressed_only)
+{
+	struct record_buffer out, down;
+	int number = 0;
+
+	record_buffer_init(&out, LIMIT);
+	record_buffer_init(&down, LIMIT);
+	while (number < 200) {
+		struct record_buffer *run = &out;
+		struct batch_header header;
+		int64_t offset = 0;
+		uint32_t old = random_below(4);
+		uint8_t choices[6];
+		size_t converted, skipped = 0, choice_count = sizeof(choices);
+		char path[4096];
+		FILE *file;
+
+		out.size = down.size = 0;
+		random_batch(&out, &offset);
+		if (old < 2 && message_set_down_convert(context, out.data, out.size, (uint8_t)old,
+				       0, LIMIT, &down, &converted) == 0)
+			run = &down;
+		if (run->size > 3000)
+			continue;
+		for (size_t i = 0; i < sizeof(choices); i++)
+			choices[i] = (uint8_t)random_below(256);
+		ensure(batch_next(run->data, run->size, &header) > 0);
+		if (compressed_only) {
+			skipped = header.magic == 2   ? BATCH_HEADER_SIZE
+				  : header.magic == 1 ? MESSAGE_OVERHEAD_V1
+						      : MESSAGE_OVERHEAD_V0;
+			choices[0] = (uint8_t)(batch_compression(&header) | header.magic << 3);
+			choice_count = 2;
+		}
+		snprintf(path, sizeof(path), "%s/%d", folder, number++);
+		file = fopen(path, "wb");
+		ensure(file);
+		fwrite(choices, 1, choice_count, file);
+		fwrite(run->data + skipped, 1, run->size - skipped, file);
+		fclose(file);
+	}
+	record_buffer_done(&out);
+	record_buffer_done(&down);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	int status = 2;
@@ -580,8 +628,11 @@ int main(int argc, char **argv)
 	} else if (argc == 5 && strcmp(argv[1], "write") == 0) {
 		seed = (uint32_t)strtoul(argv[3], NULL, 10);
 		status = write_cases(argv[2], atoi(argv[4]));
+	} else if (argc == 4 && strcmp(argv[1], "seeds") == 0) {
+		status = write_seeds(argv[2], strcmp(argv[3], "compress") == 0);
 	} else {
-		fprintf(stderr, "usage: batch_peer check FILE | write FILE SEED COUNT\n");
+		fprintf(stderr, "usage: batch_peer check FILE | write FILE SEED COUNT | seeds "
+				"FOLDER FUZZER\n");
 	}
 	compress_context_free(context);
 	return status;

@@ -303,11 +303,14 @@ static int content_check(struct validation *validation, const uint8_t *data)
 void batch_validate(struct compress_context *context, const struct batch_rules *rules,
 	const uint8_t *data, size_t size, struct arena *arena, struct batch_verdict *ret_verdict)
 {
+	static const uint8_t nothing[1];
 	struct validation validation = {
 		.context = context, .rules = rules, .arena = arena, .verdict = ret_verdict};
 
 	*ret_verdict =
 		(struct batch_verdict){.max_timestamp = NO_TIMESTAMP, .max_timestamp_index = -1};
+	if (size == 0)
+		data = nothing; /* null records of a request */
 	ret_verdict->error = version_check(rules, data, size);
 	if (!ret_verdict->error)
 		ret_verdict->error = batches_check(rules, data, size, ret_verdict);

@@ -200,8 +200,10 @@ static int64_t block_read(struct compress_context *context, uint8_t *to, size_t 
 int decompress_begin(struct compress_context *context, int compression, uint8_t magic,
 	const uint8_t *data, size_t size, uint64_t limit)
 {
-	context->in = (struct decompress_stream){
-		.compression = compression, .next = data, .end = data + size, .left = limit};
+	context->in = (struct decompress_stream){.compression = compression,
+		.next = data,
+		.end = size ? data + size : data,
+		.left = limit};
 	context->decoded.size = context->decoded.position = 0;
 	switch (compression) {
 	case COMPRESSION_NONE:
@@ -402,11 +404,12 @@ int compress_write(struct compress_context *context, const void *data, size_t si
 
 int compress_end(struct compress_context *context)
 {
+	static const uint8_t nothing[1];
 	int error = 0;
 
 	switch (context->out.compression) {
 	case COMPRESSION_GZIP:
-		error = gzip_compress(context, NULL, 0, Z_FINISH);
+		error = gzip_compress(context, nothing, 0, Z_FINISH);
 		break;
 	case COMPRESSION_SNAPPY:
 		error = snappy_compress_end(context);
@@ -415,7 +418,7 @@ int compress_end(struct compress_context *context)
 		error = lz4_compress_end(context);
 		break;
 	case COMPRESSION_ZSTD:
-		error = zstd_compress(context, NULL, 0, ZSTD_e_end);
+		error = zstd_compress(context, nothing, 0, ZSTD_e_end);
 		if (ZSTD_sizeof_CCtx(context->zstd_out) > COMPRESS_KEEP_SIZE_MAX) {
 			ZSTD_freeCCtx(context->zstd_out);
 			context->zstd_out = NULL;

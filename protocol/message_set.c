@@ -288,6 +288,10 @@ int message_set_down_convert(struct compress_context *context, const uint8_t *da
 	int error;
 
 	ensure(to_magic <= 1);
+	if (size == 0) { /* DATA may be NULL */
+		*ret_converted = 0;
+		return 0;
+	}
 	while ((batch_size = batch_next(data + position, size - position, &header)) > 0) {
 		size_t before = out->size;
 

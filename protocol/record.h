@@ -101,5 +101,11 @@ static inline int record_varint_read(const uint8_t *data, size_t size, int32_t *
 		*ret_value = (int32_t)(data[0] >> 1) ^ -(int32_t)(data[0] & 1);
 		return 1;
 	}
+	if (likely(size > 1 && data[1] < 0x80)) {
+		uint32_t raw = (data[0] & 0x7fu) | (uint32_t)data[1] << 7;
+
+		*ret_value = (int32_t)(raw >> 1 ^ -(raw & 1));
+		return 2;
+	}
 	return record_varint_read_slow(data, size, ret_value);
 }
