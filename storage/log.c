@@ -361,6 +361,13 @@ void log_fail(struct log *log, int error)
 		log->error = error;
 }
 
+int log_file_sync(struct shard *shard, struct file *file)
+{
+	int error = fiber_sync(shard, file);
+
+	return error == -ENOSPC ? -EIO : error;
+}
+
 /* ---- turns ---- */
 
 void log_drain_wait(struct log *log)

@@ -239,10 +239,12 @@ int16_t fixture_read(struct log *log, int64_t offset, int64_t end, uint32_t max_
 	*ret_slice = wait.op.slice;
 	if (ret_data) {
 		*ret_data = malloc(wait.op.slice.size + 1);
-		if (wait.op.slice.size)
-			must_eq(fiber_read(shard, wait.op.slice.file, *ret_data, wait.op.slice.size,
-					wait.op.slice.position),
-				wait.op.slice.size);
+		if (wait.op.slice.size && wait.op.error_code == 0)
+			/* A fault that the test ordered may hit this read; it comes once. */
+			must(fiber_read(shard, wait.op.slice.file, *ret_data, wait.op.slice.size,
+				     wait.op.slice.position) == wait.op.slice.size ||
+				fiber_read(shard, wait.op.slice.file, *ret_data, wait.op.slice.size,
+					wait.op.slice.position) == wait.op.slice.size);
 	}
 	file_unref(wait.op.slice.file);
 	log_read_done(&wait.op);
@@ -260,8 +262,15 @@ int fixture_read_all(struct log *log, int64_t offset,
 	int64_t size;
 
 	while (offset < log_readable_end(log)) {
-		must_eq(fixture_read(log, offset, log_readable_end(log), 3000, true, &slice, &data),
-			0, "offset %ld of %ld..%ld", offset, log_start(log), log_readable_end(log));
+		int16_t error_code =
+			fixture_read(log, offset, log_readable_end(log), 3000, true, &slice, &data);
+
+		if (error_code && !log_is_usable(log)) {
+			free(data);
+			return -1;
+		}
+		must_eq(error_code, 0, "offset %ld of %ld..%ld", offset, log_start(log),
+			log_readable_end(log));
 		if (slice.size == 0) {
 			free(data);
 			break; /* a truncated end in the middle of a batch */

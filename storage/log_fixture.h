@@ -93,7 +93,8 @@ struct fixture_answer fixture_append_records(struct log *log, int count, int64_t
 /* Reads and waits. The slice's bytes are copied to malloc'ed memory when RET_DATA is not NULL. */
 int16_t fixture_read(struct log *log, int64_t offset, int64_t end, uint32_t max_bytes,
 	bool at_least_one, struct log_slice *ret_slice, uint8_t **ret_data);
-/* Reads everything from OFFSET to the readable end, checks each batch's CRC, calls EACH with it. */
+/* Reads everything from OFFSET to the readable end, checks each batch's CRC, calls EACH with it;
+ * how many, or -1 when the folder failed. */
 int fixture_read_all(struct log *log, int64_t offset,
 	void (*each)(const struct batch_header *header, const uint8_t *data, void *argument),
 	void *argument);

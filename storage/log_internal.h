@@ -172,6 +172,10 @@ void log_index_capacities(const struct log *log, uint32_t capacities[INDEX_KINDS
 void log_fail(struct log *log, int error);
 void log_start_move(struct log *log, int64_t offset);
 
+/* (fiber) Syncs. A full disk at this point is an I/O error: what was written may be lost, and must
+ * not be tried again. */
+int log_file_sync(struct shard *shard, struct file *file);
+
 /* One fiber at a time does housekeeping on a log. */
 void log_busy_begin(struct log *log);
 void log_busy_end(struct log *log);
@@ -243,7 +247,8 @@ int log_segments_delete(struct log *log, uint32_t from, uint32_t to);
 /* A new active segment at OFFSET, in a fiber of its own; nothing is in flight. Appends go on when
  * it is there. */
 void log_roll_begin(struct log *log, int64_t offset);
-/* (fiber) Finishes and syncs a segment that is not active any more; the recovery point follows. */
+/* (fiber) Finishes and syncs a segment that is not active any more and marked as finishing, so that
+ * nobody else touches its files; the recovery point follows. */
 int log_segment_close(struct log *log, struct segment *segment);
 
 /* ---- log_store.c ---- */

@@ -691,30 +691,28 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	return error;
 }
 
-/* Removes the segments from FROM on, with their snapshots, before anybody has seen them. */
+/* Removes a segment before anybody has seen it. */
+static int segment_drop(struct opening *opening, uint32_t index)
+{
+	struct segment *segment = opening->log->segments[index];
+	int error = segment_unlink(segment);
+
+	if (error)
+		return error;
+	opening->recovery.dropped_bytes += segment->tail.size;
+	opening->recovery.segments_dropped++;
+	log_segment_remove(opening->log, index);
+	segment_unref(segment);
+	return 0;
+}
+
+/* From the end, so that a crash in between leaves no gap. */
 static int segments_drop(struct opening *opening, uint32_t from)
 {
-	static const enum log_file_kind kinds[] = {LOG_FILE_DATA, LOG_FILE_OFFSET_INDEX,
-		LOG_FILE_TIME_INDEX, LOG_FILE_TRANSACTION_INDEX};
-	struct log *log = opening->log;
-	char path[SEGMENT_PATH_SIZE_MAX];
 	int error = 0;
 
-	/* From the end, so that a crash in between leaves no gap. */
-	while (!error && log->segment_count > from) {
-		struct segment *segment = log_active(log);
-
-		for (size_t i = 0; !error && i < array_length(kinds); i++) {
-			segment_path(segment, kinds[i], LOG_FILE_LIVE, path);
-			error = fiber_unlink(log->shard, path);
-			if (error == -ENOENT)
-				error = 0;
-		}
-		opening->recovery.dropped_bytes += segment->tail.size;
-		opening->recovery.segments_dropped++;
-		log_segment_remove(log, log->segment_count - 1);
-		segment_unref(segment);
-	}
+	while (!error && opening->log->segment_count > from)
+		error = segment_drop(opening, opening->log->segment_count - 1);
 	return error;
 }
 
@@ -783,6 +781,24 @@ static int log_recover(struct opening *opening, int64_t *ret_end)
 			past ? max_of(ask->recovery_point, segment->base_offset)
 			     : segment->base_offset,
 			&end, &cut);
+		/* Made by a roll that the process did not live to finish; the one before it went
+		 * on. */
+		while (!error && !cut && i + 1 < log->segment_count &&
+			log->segments[i + 1]->base_offset < end &&
+			log->segments[i + 1]->tail.size == 0)
+			error = segment_drop(opening, i + 1);
+		/*
+		 * A file that lost its end in a power cut may end with a whole batch. Only
+		 * compaction leaves such gaps, and a replica of a compacted log.
+		 */
+		if (!error && !cut && past && !log->config.compact && i + 1 < log->segment_count &&
+			log->segments[i + 1]->base_offset != end) {
+			snprintf(opening->recovery.reason, sizeof(opening->recovery.reason),
+				"segment %lld: the one before it ends at %lld",
+				(long long)log->segments[i + 1]->base_offset, (long long)end);
+			opening->recovery.dropped_from_offset = end;
+			cut = true;
+		}
 		if (!error && cut)
 			error = segments_drop(opening, i + 1);
 		scanned |= cut;

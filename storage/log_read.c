@@ -44,6 +44,10 @@ static void lookup_answer_error(struct shard *shard, struct task *task)
 
 static void lookup_complete(struct log_lookup *lookup, int error)
 {
+	/* Damaged batches are told to who asked; what the disk refuses fails the folder. */
+	if (error < 0 && error > -4000 && error != -ENOMEM && error != -EAGAIN &&
+		!lookup->log->error && !lookup->log->closing)
+		log_fail(lookup->log, error);
 	lookup->task.run = error ? lookup_answer_error : lookup_answer;
 	shard_post(lookup->log->shard, &lookup->task);
 }
@@ -221,7 +225,7 @@ static int read_attempt(struct log_lookup *lookup)
 		if (generation != log->generation)
 			return -EAGAIN;
 		if (error < 0)
-			return error == BATCH_ERROR_CORRUPT ? -EIO : error;
+			return error;
 		if (error > 0)
 			break;
 	}
@@ -376,7 +380,7 @@ static int time_find_in(struct log_time_lookup *op, struct segment *segment)
 				log, data, &header, op->timestamp_ms, log->start, &record);
 			free(data);
 			if (error < 0)
-				return -EIO;
+				return error;
 			if (error > 0) {
 				time_found(op, record.offset, record.timestamp, &header);
 				return 0;
@@ -419,7 +423,7 @@ static int time_find_max(struct log_time_lookup *op, struct segment *segment)
 				log->store->options.decompressed_bytes_max, &offset);
 			free(data);
 			if (error < 0)
-				return -EIO;
+				return error;
 			if (error > 0)
 				time_found(op, offset, header.max_timestamp, &header);
 			return 0;
@@ -465,7 +469,7 @@ static int time_attempt(struct log_lookup *lookup)
 	error = op->timestamp_ms == LOG_TIMESTAMP_MAX ? time_find_max(op, chosen)
 						      : time_find_in(op, chosen);
 	segment_unref(chosen);
-	return error == BATCH_ERROR_CORRUPT ? -EIO : error;
+	return error;
 }
 
 static void time_answer(struct log_lookup *lookup, int error)

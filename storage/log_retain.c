@@ -47,6 +47,8 @@ int log_segments_delete(struct log *log, uint32_t from, uint32_t to)
 		log_segment_remove(log, from);
 	}
 	for (uint32_t i = 0; i < count; i++) {
+		while (doomed[i]->finishing) /* its files are in use by name */
+			log_drain_wait(log);
 		failed = files_rename(doomed[i]);
 		if (!failed)
 			failed = log_snapshots_remove(
@@ -314,6 +316,7 @@ int log_truncate(struct log *log, int64_t offset)
 	}
 	log_busy_end(log);
 	log_append_release(log);
+	log_sync_run(log);
 	return error;
 }
 
@@ -332,6 +335,7 @@ int log_truncate_fully(struct log *log, int64_t offset)
 	}
 	log_busy_end(log);
 	log_append_release(log);
+	log_sync_run(log);
 	return error;
 }
 

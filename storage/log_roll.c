@@ -19,7 +19,7 @@ struct roll {
 static int roll_switch(struct log *log, int64_t offset, struct roll *ret)
 {
 	struct segment *old = log_active(log), *segment;
-	int error;
+	int error, failed;
 
 	*ret = (struct roll){0};
 	ensure(offset >= old->base_offset && old->tail.size == log->accepted.size);
@@ -46,12 +46,16 @@ static int roll_switch(struct log *log, int64_t offset, struct roll *ret)
 	log_ring_reset(log);
 	/* A replica's batch may begin behind the end. */
 	ret->old = segment_ref(old);
+	old->finishing = true;
 	return 0;
 fail:
 	free(ret->snapshot);
 	*ret = (struct roll){0};
+	/* The old segment goes on past that offset: a file of that name would cut it off at the
+	 * next start. */
+	failed = segment_unlink(segment);
 	segment_unref(segment);
-	return error;
+	return failed ? failed : error;
 }
 
 int log_segment_close(struct log *log, struct segment *segment)
@@ -59,8 +63,7 @@ int log_segment_close(struct log *log, struct segment *segment)
 	int64_t base;
 	int error;
 
-	ensure(segment != log_active(log) && !segment->synced && !segment->finishing);
-	segment->finishing = true;
+	ensure(segment != log_active(log) && !segment->synced && segment->finishing);
 	error = segment_finish(segment);
 	if (!error)
 		error = segment_sync(segment);
@@ -68,7 +71,6 @@ int log_segment_close(struct log *log, struct segment *segment)
 		error = log_epochs_write(log);
 	if (!error)
 		error = fiber_sync_folder(log->shard, log->path);
-	segment->finishing = false;
 	if (error)
 		return error;
 	segment->synced = true;
@@ -92,11 +94,12 @@ static int roll_finish(struct log *log, struct roll *roll)
 		error = log_snapshot_write(
 			log, roll->snapshot, roll->snapshot_size, roll->snapshot_offset, true);
 	/* What a full disk leaves undone the next checkpoint does. */
-	if (!error && roll->old->state == LOG_FILE_LIVE && !roll->old->finishing &&
-		!roll->old->synced)
+	if (!error)
 		error = log_segment_close(log, roll->old);
-	if (roll->old->state != LOG_FILE_LIVE || error == -ENOSPC)
+	if (error == -ENOSPC)
 		error = 0;
+	roll->old->finishing = false;
+	log_drain_wake(log);
 	segment_unref(roll->old);
 	return error;
 }

@@ -31,14 +31,16 @@ static void sync_complete(struct log_sync *op, int result)
 	shard_post(op->log->shard, &op->task);
 }
 
-/* Where the synced bytes could end at best: closed segments whose sync is under way stand before
- * the active one. */
-static bool closed_are_synced(const struct log *log)
+/* Closed segments stand before the active one: while one is unsynced, so is everything behind it.
+ */
+static struct segment *closed_first_unsynced(const struct log *log)
 {
+	struct segment *first = NULL;
+
 	for (uint32_t i = log->segment_count - 1; i > 0; i--)
 		if (!log->segments[i - 1]->synced)
-			return false;
-	return true;
+			first = log->segments[i - 1];
+	return first;
 }
 
 static void synced_tell(struct log *log)
@@ -86,16 +88,19 @@ static void checkpoint_fiber(struct shard *shard, void *argument)
 
 void log_sync_run(struct log *log)
 {
-	struct segment *active = log_active(log);
+	struct segment *active = log_active(log), *closed;
 
 	synced_tell(log);
 	if (log->syncing || log->error ||
 		(list_is_empty(&log->durable) && list_is_empty(&log->syncs)))
 		return;
-	if (log->readable_end <= log->durable_end || !closed_are_synced(log))
-		return; /* run again when the write or the closed segment's sync is done */
+	if (log->readable_end <= log->durable_end)
+		return; /* run again when the write is done */
+	closed = closed_first_unsynced(log);
+	if (closed && closed->finishing)
+		return; /* run again when that is done */
 	log->syncing = true;
-	if (!active->file) {
+	if (closed || !active->file) {
 		if (log_fiber_start(log, checkpoint_fiber) < 0) {
 			log->syncing = false;
 			log_fail(log, -ENOMEM);
@@ -248,7 +253,7 @@ int log_snapshot_write(struct log *log, uint8_t *data, size_t size, int64_t offs
 	if (!error) {
 		error = fiber_write(log->shard, file, data, size, 0);
 		if (!error && sync)
-			error = fiber_sync(log->shard, file);
+			error = log_file_sync(log->shard, file);
 		file_unref(file);
 	}
 	if (!error)
@@ -324,9 +329,10 @@ int log_checkpoint(struct log *log)
 		if (closed->synced || closed->finishing)
 			continue;
 		segment_ref(closed);
+		closed->finishing = true;
 		error = log_segment_close(log, closed);
-		if (error && closed->state != LOG_FILE_LIVE)
-			error = 0; /* deleted meanwhile */
+		closed->finishing = false;
+		log_drain_wake(log);
 		segment_unref(closed);
 		if (error)
 			goto failed;
@@ -351,7 +357,7 @@ int log_checkpoint(struct log *log)
 		if (!error)
 			strays_remove(log);
 	}
-	if (!error && generation == log->generation && closed_are_synced(log)) {
+	if (!error && generation == log->generation && !closed_first_unsynced(log)) {
 		log->durable_end = max_of(log->durable_end, target);
 		log->recovery_point = max_of(log->recovery_point, target);
 		log->unsynced_messages -= min_of(messages, log->unsynced_messages);

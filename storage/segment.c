@@ -458,7 +458,7 @@ int segment_aborted_flush(struct segment *segment, bool sync)
 		if (!error)
 			segment->aborted_written = from + count;
 		if (!error && sync)
-			error = fiber_sync(shard, file);
+			error = log_file_sync(shard, file);
 		file_unref(file);
 	}
 	free(rows);
@@ -501,7 +501,7 @@ int segment_sync(struct segment *segment)
 	if (error)
 		return error;
 	file = file_ref(segment->file);
-	error = fiber_sync(shard, file);
+	error = log_file_sync(shard, file);
 	file_unref(file);
 	for (int kind = 0; !error && kind < INDEX_KINDS; kind++) {
 		error = index_file_flush(&segment->indexes[kind]);
@@ -553,6 +553,24 @@ int segment_create(struct segment *segment)
 	segment->tail_known = segment->aborted_loaded = true;
 	segment_touch(segment);
 	return 0;
+}
+
+int segment_unlink(struct segment *segment)
+{
+	static const enum log_file_kind kinds[] = {LOG_FILE_DATA, LOG_FILE_OFFSET_INDEX,
+		LOG_FILE_TIME_INDEX, LOG_FILE_TRANSACTION_INDEX};
+	char path[SEGMENT_PATH_SIZE_MAX];
+	int error = 0;
+
+	for (size_t i = 0; i < array_length(kinds); i++) {
+		int failed;
+
+		segment_path(segment, kinds[i], segment->state, path);
+		failed = fiber_unlink(segment->log->shard, path);
+		if (failed && failed != -ENOENT)
+			error = failed;
+	}
+	return error;
 }
 
 int segment_finish(struct segment *segment)

@@ -134,5 +134,7 @@ int segment_aborted_truncate(struct segment *segment, int64_t offset);
 int segment_sync(struct segment *segment);
 /* (fiber) Makes the files of an empty segment, replacing what lies there. */
 int segment_create(struct segment *segment);
+/* (fiber) Removes its files at once. */
+int segment_unlink(struct segment *segment);
 /* (fiber) It is not active any more: the last time entry, trimmed indexes. */
 int segment_finish(struct segment *segment);
