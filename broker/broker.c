@@ -328,6 +328,7 @@ static void broker_logger_make(struct broker *broker, struct logger *logger)
 	logger_init(logger, broker->options.sink, broker->options.sink_context,
 		broker->options.clock, broker->options.sink_context);
 	log_format_parse(config_str(broker->config, SETTING_BARNABAS_LOG_FORMAT), &logger->format);
+	log_level_parse(config_str(broker->config, SETTING_BARNABAS_LOG_LEVEL), &logger->threshold);
 }
 
 /* First step on every shard: what it owns. */

@@ -256,6 +256,7 @@ static int serve(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	log_format_parse(config_str(config, SETTING_BARNABAS_LOG_FORMAT), &main_logger.format);
+	log_level_parse(config_str(config, SETTING_BARNABAS_LOG_LEVEL), &main_logger.threshold);
 	raise_file_limit();
 
 	struct broker_options options = {
