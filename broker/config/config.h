@@ -4,7 +4,7 @@
  * struct config; shards swap their reference when they are told.
  *
  * Layers, the later winning: default < static (file, --set) < dynamic for the whole cluster <
- * dynamic for this broker. Topics and groups lie over it: topic_config.h, group_config.h.
+ * dynamic for this broker. Topics and groups lie over it: topic_config.h, resource_values.h.
  *
  *	config_int(config, SETTING_NUM_PARTITIONS)
  */
