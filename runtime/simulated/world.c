@@ -334,14 +334,10 @@ bool world_run_until(
 			return true;
 		if (world->now_ns >= end_ns)
 			return false;
-		if (world->runnable_count == 0 && (!event || event->time_ns > end_ns)) {
-			/* Whatever comes, comes later. */
-			bool is_over = !event;
-
-			world->now_ns = is_over ? world->now_ns : end_ns;
-			return false;
-		}
-		world_step(world);
+		if (world->runnable_count == 0 && (!event || event->time_ns > end_ns))
+			world->now_ns = end_ns; /* whatever comes, comes later */
+		else
+			world_step(world);
 	}
 }
 

@@ -102,8 +102,8 @@ void world_partition_one_way(struct world *world, struct host *from, struct host
 
 /* One step; false when nothing can happen any more. */
 bool world_step(struct world *world);
-/* Steps until DONE (which may be NULL) returns true, or time is up (false), or nothing can happen
- * (false). */
+/* Steps until DONE (which may be NULL) returns true, or the time is up (false). Time passes also
+ * when nothing happens. */
 bool world_run_until(
 	struct world *world, bool (*done)(void *argument), void *argument, uint64_t duration_ns);
 uint64_t world_now_ns(const struct world *world);
