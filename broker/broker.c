@@ -705,6 +705,8 @@ int broker_new(const struct broker_options *options, struct broker **ret_broker)
 	broker->config = config_ref(options->config);
 	broker->node_id = config_node_id(options->config);
 	list_init(&broker->early);
+	list_init(&broker->producer_ids.waiting);
+	arena_init(&broker->producer_ids.arena, 1 << 20);
 	*ret_broker = broker;
 	return 0;
 }
@@ -722,6 +724,7 @@ void broker_free(struct broker *broker)
 	buffer_budget_free(broker->budget);
 	image_unref(broker->published);
 	config_unref(broker->config);
+	arena_done(&broker->producer_ids.arena);
 	free(broker->listeners);
 	free(broker->shards);
 	free(broker);

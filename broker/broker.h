@@ -6,6 +6,7 @@
 #pragma once
 
 #include "broker/config/config.h"
+#include "broker/controller/controller.h"
 #include "broker/metadata/image.h"
 #include "broker/observe/log.h"
 #include "broker/request.h"
@@ -32,8 +33,10 @@ enum broker_phase {
 
 struct broker_options {
 	const struct config *config; /* static; the broker keeps a reference */
-	uint64_t exec_ns;     /* when the process began, by the monotonic clock; 0: not known */
-	bool format_if_empty; /* the embedded default formats its own directory */
+	uint64_t exec_ns; /* when the process began, by the monotonic clock; 0: not known */
+	const char *working_folder; /* what relative paths of log.dirs are told to begin with; NULL:
+				       nothing */
+	bool format_if_empty;	    /* the embedded default formats its own directory */
 	logger_sink *sink;
 	logger_clock *clock;
 	void *sink_context;
@@ -88,6 +91,17 @@ struct broker_listener {
 	struct address address;
 };
 
+/* Producer ids that the controller gave to this node; of the main shard. */
+struct producer_id_blocks {
+	int64_t next, end;   /* what is left of the block */
+	struct list waiting; /* requests for which none was left */
+	bool asking;
+	struct controller_op op;
+	struct allocate_producer_ids_request request;
+	struct allocate_producer_ids_response response;
+	struct arena arena;
+};
+
 struct broker {
 	struct broker_options options;
 	unsigned shard_count;
@@ -111,6 +125,7 @@ struct broker {
 	struct controller *controller;
 	struct log_dirs *log_dirs;
 	int64_t broker_epoch;
+	struct producer_id_blocks producer_ids;
 	struct timer checkpoint_timer;
 	bool checkpoint_runs, checkpoint_stopped;
 	struct fiber *checkpoint_waiter;

@@ -245,6 +245,7 @@ static int serve(int argc, char **argv)
 	struct config *config = NULL;
 	struct broker *broker = NULL;
 	int status = EXIT_FAILURE;
+	char *working_folder = getcwd(NULL, 0);
 
 	logger_init(&main_logger, main_sink, NULL, main_clock, NULL);
 	if (parse_serve(argc, argv, &arguments) < 0)
@@ -262,6 +263,7 @@ static int serve(int argc, char **argv)
 	struct broker_options options = {
 		.config = config,
 		.exec_ns = exec_ns,
+		.working_folder = working_folder,
 		.format_if_empty = arguments.config_path == NULL,
 		.sink = main_sink,
 		.clock = main_clock,
@@ -283,6 +285,7 @@ static int serve(int argc, char **argv)
 		_exit(status); /* what is left of the broker goes with the process */
 	broker_free(broker);
 	config_unref(config);
+	free(working_folder);
 	return status;
 }
 

@@ -23,3 +23,5 @@ struct controller_call {
 void controller_call(struct controller_call *call, struct request *request,
 	enum controller_kind kind, const void *message, void *response,
 	void (*done)(struct controller_call *call));
+/* The whole request is the controller's: passed on, and answered with what it filled in. */
+void request_forward(struct request *request, enum controller_kind kind);

@@ -37,7 +37,8 @@ static void list_offsets_set(
 {
 	errand->answer->timestamp = timestamp;
 	errand->answer->offset = offset;
-	errand->answer->leader_epoch = epoch;
+	if (errand->errand.errands->request->version >= 4)
+		errand->answer->leader_epoch = epoch;
 }
 
 static void list_offsets_found(struct log_time_lookup *lookup)

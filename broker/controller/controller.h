@@ -163,3 +163,6 @@ int controller_shutdown(struct controller *controller);
 int controller_close(struct controller *controller);
 /* After the machine has stopped, without touching files. NULL is allowed. */
 void controller_abandon(struct controller *controller);
+
+/* Kafka's words for what is wrong with a topic's name; null when it is right. In ARENA. */
+struct str topic_name_problem(struct arena *arena, struct str name);

@@ -62,9 +62,6 @@ static inline int decision_level(const struct decision *decision)
 int32_t decision_min_isr(const struct decision *decision, const struct image_topic *topic);
 bool decision_unclean_election(const struct decision *decision, const struct image_topic *topic);
 
-/* What `.` or `..` or an odd letter makes wrong with a topic's name, as Kafka says it; null when it
- * is right. */
-struct str topic_name_problem(struct arena *arena, struct str name);
 
 /* ---- the decisions ---- */
 
