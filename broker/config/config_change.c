@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "broker/config/config_internal.h"
+#include "broker/config/config_change_internal.h"
 #include "broker/config/resource_values.h"
 
 /* In Java's characters, each of which is a byte at least: a bound on what a record may hold. */
@@ -18,19 +18,7 @@ enum { LIST_WORK_MAX = 4 << 20 };
 /* Of a broker, whose settings may have any name; of other resources all that there are. */
 enum { CHANGES_MAX = 1000 };
 
-struct change {
-	const struct config_change_context *context;
-	const struct config_changes *changes;
-	struct arena *arena;
-	struct config_records records;
-	struct config_entries next; /* what will be set when the change is made */
-	struct config_refusal *refusal;
-	bool out_of_memory;
-};
-
-/* Words of any length, cut. False, for callers that return it. */
-__attribute__((format(printf, 3, 4))) static bool refuse(
-	struct change *change, enum kafka_error error, const char *format, ...)
+bool config_refuse(struct config_altering *change, enum kafka_error error, const char *format, ...)
 {
 	va_list arguments;
 
@@ -41,7 +29,7 @@ __attribute__((format(printf, 3, 4))) static bool refuse(
 	return false;
 }
 
-static bool no_memory(struct change *change)
+bool config_no_memory(struct config_altering *change)
 {
 	change->out_of_memory = true;
 	return false;
@@ -56,7 +44,7 @@ static int change_compare(const void *a, const void *b)
 
 /* Looking names up is quadratic further on. Where names are limited, too many of them hold one that
  * does not exist. */
-static bool check_count(struct change *change)
+static bool check_count(struct config_altering *change)
 {
 	enum config_resource resource = change->context->resource;
 
@@ -66,15 +54,15 @@ static bool check_count(struct change *change)
 		struct str name = change->changes->items[i].name;
 		if (resource == CONFIG_RESOURCE_TOPIC &&
 			setting_find(resource, name) == SETTING_NONE)
-			return refuse(change, KAFKA_INVALID_CONFIG,
+			return config_refuse(change, KAFKA_INVALID_CONFIG,
 				"Unknown topic config name: %.*s", STR_ARGS(name));
 	}
-	return refuse(change, KAFKA_INVALID_REQUEST, "More than %d settings of one resource.",
-		CHANGES_MAX);
+	return config_refuse(change, KAFKA_INVALID_REQUEST,
+		"More than %d settings of one resource.", CHANGES_MAX);
 }
 
 /* No name twice, a value wherever one is needed, no operation that does not exist. */
-static bool check_shape(struct change *change)
+static bool check_shape(struct config_altering *change)
 {
 	int32_t count = change->changes->count;
 	const struct config_change **sorted =
@@ -83,13 +71,13 @@ static bool check_shape(struct change *change)
 	size_t used = 0;
 
 	if (!sorted)
-		return no_memory(change);
+		return config_no_memory(change);
 	for (int32_t i = 0; i < count; i++)
 		sorted[i] = &change->changes->items[i];
 	qsort(sorted, (size_t)count, sizeof(*sorted), change_compare);
 	for (int32_t i = 1; i < count; i++) {
 		if (str_equal(sorted[i - 1]->name, sorted[i]->name))
-			return refuse(change, KAFKA_INVALID_REQUEST,
+			return config_refuse(change, KAFKA_INVALID_REQUEST,
 				"Error due to duplicate config keys");
 	}
 	for (int32_t i = 0; i < count; i++) {
@@ -101,18 +89,18 @@ static bool check_shape(struct change *change)
 				used > 0 ? ", " : "", STR_ARGS(one->name));
 	}
 	if (used > 0)
-		return refuse(
+		return config_refuse(
 			change, KAFKA_INVALID_REQUEST, "Null value not supported for : %s", names);
 	for (int32_t i = 0; i < count; i++) {
 		int operation = change->changes->items[i].operation;
 		if (operation < CONFIG_SET || operation > CONFIG_SUBTRACT)
-			return refuse(change, KAFKA_INVALID_REQUEST, "Unknown operations type %d",
-				operation);
+			return config_refuse(change, KAFKA_INVALID_REQUEST,
+				"Unknown operations type %d", operation);
 	}
 	return true;
 }
 
-static bool check_resource(struct change *change)
+static bool check_resource(struct config_altering *change)
 {
 	const struct config_change_context *context = change->context;
 	struct str name = context->resource_name;
@@ -126,27 +114,27 @@ static bool check_resource(struct change *change)
 			bool sign = i == 0 && name.size > 1 &&
 				    (name.data[i] == '-' || name.data[i] == '+');
 			if (!sign && (name.data[i] < '0' || name.data[i] > '9'))
-				return refuse(change, KAFKA_INVALID_REQUEST,
+				return config_refuse(change, KAFKA_INVALID_REQUEST,
 					"Node id must be an integer, but it is: %.*s",
 					STR_ARGS(name));
 		}
 		snprintf(id, sizeof(id), "%d", config_node_id(context->config));
 		if (!str_equal(name, str_from(id)))
-			return refuse(change, KAFKA_INVALID_REQUEST,
+			return config_refuse(change, KAFKA_INVALID_REQUEST,
 				"Unexpected broker id, expected %s, but received %.*s", id,
 				STR_ARGS(name));
 		return true;
 	case CONFIG_RESOURCE_TOPIC:
-		return name.size > 0 || refuse(change, KAFKA_INVALID_REQUEST,
+		return name.size > 0 || config_refuse(change, KAFKA_INVALID_REQUEST,
 						"Default topic resources are not allowed.");
 	case CONFIG_RESOURCE_GROUP:
-		return name.size > 0 || refuse(change, KAFKA_INVALID_REQUEST,
+		return name.size > 0 || config_refuse(change, KAFKA_INVALID_REQUEST,
 						"Default group resources are not allowed.");
 	case CONFIG_RESOURCE_CLIENT_METRICS:
-		return name.size > 0 ||
-		       refuse(change, KAFKA_INVALID_REQUEST, "Subscription name can't be empty");
+		return name.size > 0 || config_refuse(change, KAFKA_INVALID_REQUEST,
+						"Subscription name can't be empty");
 	default:
-		return refuse(change, KAFKA_INVALID_REQUEST, "Unknown resource type %d",
+		return config_refuse(change, KAFKA_INVALID_REQUEST, "Unknown resource type %d",
 			context->resource);
 	}
 }
@@ -172,35 +160,35 @@ static int32_t parts_count(struct str text)
 }
 
 /* Appends to or removes from a list, as texts between commas: what stands there stays as it is. */
-static bool change_list(struct change *change, const struct config_change *one, struct str old,
-	struct str *ret_value)
+static bool change_list(struct config_altering *change, const struct config_change *one,
+	struct str old, struct str *ret_value)
 {
 	enum setting_id id = setting_find(change->context->resource, one->name);
 	struct str rest, part;
 
 	bool is_list = id != SETTING_NONE && setting_row(id)->type == SETTING_TYPE_LIST;
 	if (!is_list && change->context->resource == CONFIG_RESOURCE_BROKER)
-		return refuse(change, KAFKA_INVALID_CONFIG,
+		return config_refuse(change, KAFKA_INVALID_CONFIG,
 			"Config value %s is not allowed for config key: %.*s",
 			one->operation == CONFIG_APPEND ? "append" : "subtract",
 			STR_ARGS(one->name));
 	/* Kafka's controller does not know the types of a subscription's settings. */
 	if (!is_list || change->context->resource == CONFIG_RESOURCE_CLIENT_METRICS)
-		return refuse(change, KAFKA_INVALID_CONFIG,
+		return config_refuse(change, KAFKA_INVALID_CONFIG,
 			"Can't %s to key %.*s because its type is not LIST.",
 			one->operation == CONFIG_APPEND ? "APPEND" : "SUBTRACT",
 			STR_ARGS(one->name));
 	/* Lists of a client's making could be long, and the work grows with the product. */
 	int64_t old_count = str_is_null(old) ? 0 : parts_count(old);
 	if (old_count * parts_count(one->value) > LIST_WORK_MAX)
-		return refuse(change, KAFKA_INVALID_CONFIG, "The list of %.*s is too long.",
+		return config_refuse(change, KAFKA_INVALID_CONFIG, "The list of %.*s is too long.",
 			STR_ARGS(one->name));
 	if (str_is_null(old))
 		old = str_from(setting_row(id)->default_text);
 	int32_t room = parts_count(one->value) + (str_is_null(old) ? 0 : parts_count(old));
 	struct str *parts = arena_new_array(change->arena, struct str, (size_t)room);
 	if (!parts)
-		return no_memory(change);
+		return config_no_memory(change);
 	int32_t count = 0;
 	int32_t size = 0;
 	rest = old;
@@ -228,7 +216,7 @@ static bool change_list(struct change *change, const struct config_change *one, 
 		size += parts[i].size + 1;
 	char *joined = arena_alloc(change->arena, (size_t)size + 1);
 	if (!joined)
-		return no_memory(change);
+		return config_no_memory(change);
 	size = 0;
 	for (int32_t i = 0; i < count; i++) {
 		if (i > 0)
@@ -241,7 +229,7 @@ static bool change_list(struct change *change, const struct config_change *one, 
 	return true;
 }
 
-static void next_set(struct change *change, struct str name, struct str value)
+static void next_set(struct config_altering *change, struct str name, struct str value)
 {
 	struct config_entry *known =
 		(struct config_entry *)config_entries_find(&change->next, name);
@@ -257,13 +245,13 @@ static void next_set(struct change *change, struct str name, struct str value)
 }
 
 /* A record where something differs; for brokers always, so that a key store is read again. */
-static bool record_add(struct change *change, struct str name, struct str value)
+static bool record_add(struct config_altering *change, struct str name, struct str value)
 {
 	const struct config_entry *current = config_entries_find(&change->context->current, name);
 	struct str old = current ? current->value : STR_NULL;
 
 	if (value.size > CONFIG_VALUE_MAX)
-		return refuse(change, KAFKA_INVALID_CONFIG,
+		return config_refuse(change, KAFKA_INVALID_CONFIG,
 			"The configuration value cannot be added because it exceeds the maximum "
 			"value size of 32767 bytes.");
 	if (str_equal(old, value) && change->context->resource != CONFIG_RESOURCE_BROKER)
@@ -273,7 +261,7 @@ static bool record_add(struct change *change, struct str name, struct str value)
 	return true;
 }
 
-static bool apply_operations(struct change *change)
+static bool apply_operations(struct config_altering *change)
 {
 	const struct config_entries *current = &change->context->current;
 	int32_t room = current->count + change->changes->count;
@@ -282,7 +270,7 @@ static bool apply_operations(struct change *change)
 	change->records.items =
 		arena_new_array(change->arena, struct config_record_value, (size_t)room + 1);
 	if (!change->next.items || !change->records.items)
-		return no_memory(change);
+		return config_no_memory(change);
 	for (int32_t i = 0; i < current->count; i++)
 		change->next.items[change->next.count++] = current->items[i];
 	for (int32_t i = 0; i < change->changes->count; i++) {
@@ -312,7 +300,7 @@ static int64_t whole_number(const struct resource_values *values, enum setting_i
 	return resource_value(values, id)->integer;
 }
 
-static bool check_topic(struct change *change, const struct resource_values *values)
+static bool check_topic(struct config_altering *change, const struct resource_values *values)
 {
 	int64_t least = whole_number(values, TOPIC_SETTING_MIN_COMPACTION_LAG_MS);
 	int64_t most = whole_number(values, TOPIC_SETTING_MAX_COMPACTION_LAG_MS);
@@ -320,18 +308,18 @@ static bool check_topic(struct change *change, const struct resource_values *val
 		config_entries_find(&change->context->current, STR("remote.storage.enable"));
 
 	if (least > most)
-		return refuse(change, KAFKA_INVALID_CONFIG,
+		return config_refuse(change, KAFKA_INVALID_CONFIG,
 			"conflict topic config setting min.compaction.lag.ms (%" PRId64
 			") > max.compaction.lag.ms (%" PRId64 ")",
 			least, most);
 	if (resource_value(values, TOPIC_SETTING_REMOTE_STORAGE_ENABLE)->boolean)
-		return refuse(change, KAFKA_INVALID_CONFIG,
+		return config_refuse(change, KAFKA_INVALID_CONFIG,
 			"Tiered Storage functionality is disabled in the broker. Topic cannot be "
 			"configured with remote log storage.");
 	/* A topic that another broker tiered: turning it off loses what is in remote storage. */
 	if (was && str_equal(was->value, STR("true")) &&
 		!resource_value(values, TOPIC_SETTING_REMOTE_LOG_DELETE_ON_DISABLE)->boolean)
-		return refuse(change, KAFKA_INVALID_CONFIG,
+		return config_refuse(change, KAFKA_INVALID_CONFIG,
 			"It is invalid to disable remote storage without deleting remote data. If "
 			"you want to keep the remote data and turn to read only, please set "
 			"`remote.storage.enable=true,remote.log.copy.disable=true`. If you want to "
@@ -362,7 +350,7 @@ static const struct group_order {
 #undef GROUP_BELOW
 };
 
-static bool check_group(struct change *change, const struct resource_values *values)
+static bool check_group(struct config_altering *change, const struct resource_values *values)
 {
 	const struct config *config = change->context->config;
 
@@ -371,20 +359,20 @@ static bool check_group(struct change *change, const struct resource_values *val
 		int64_t value = whole_number(values, range->id);
 		if (range->least != SETTING_NONE &&
 			value < config_value(config, range->least)->integer)
-			return refuse(change, KAFKA_INVALID_CONFIG,
+			return config_refuse(change, KAFKA_INVALID_CONFIG,
 				"%s must be greater than or equal to %s",
 				setting_row(range->id)->name, setting_row(range->least)->name);
 		if (range->most != SETTING_NONE &&
 			value > config_value(config, range->most)->integer)
-			return refuse(change, KAFKA_INVALID_CONFIG,
+			return config_refuse(change, KAFKA_INVALID_CONFIG,
 				"%s must be less than or equal to %s", setting_row(range->id)->name,
 				setting_row(range->most)->name);
 	}
 	for (size_t i = 0; i < array_length(group_orders); i++) {
 		const struct group_order *order = &group_orders[i];
 		if (whole_number(values, order->smaller) >= whole_number(values, order->larger))
-			return refuse(change, KAFKA_INVALID_CONFIG, "%s must be greater than %s",
-				setting_row(order->larger)->name,
+			return config_refuse(change, KAFKA_INVALID_CONFIG,
+				"%s must be greater than %s", setting_row(order->larger)->name,
 				setting_row(order->smaller)->name);
 	}
 	return true;
@@ -444,25 +432,26 @@ static bool match_is_valid(struct str item)
 	return false;
 }
 
-static bool check_client_metrics(struct change *change, const struct resource_values *values)
+static bool check_client_metrics(
+	struct config_altering *change, const struct resource_values *values)
 {
 	int64_t interval_ms = whole_number(values, METRICS_SETTING_INTERVAL_MS);
 	struct str_list match = resource_value(values, METRICS_SETTING_MATCH)->list;
 
 	if (interval_ms < 100 || interval_ms > 3600000)
-		return refuse(change, KAFKA_INVALID_REQUEST,
+		return config_refuse(change, KAFKA_INVALID_REQUEST,
 			"Invalid value %" PRId64
 			" for interval.ms, interval must be between 100 and 3600000 (1 hour)",
 			interval_ms);
 	for (int32_t i = 0; i < match.count; i++) {
 		if (!match_is_valid(match.items[i]))
-			return refuse(change, KAFKA_INVALID_CONFIG,
+			return config_refuse(change, KAFKA_INVALID_CONFIG,
 				"Illegal client matching pattern: %.*s", STR_ARGS(match.items[i]));
 	}
 	return true;
 }
 
-static bool check_values(struct change *change)
+static bool check_values(struct config_altering *change)
 {
 	enum config_resource resource = change->context->resource;
 	struct resource_values *values = arena_new(change->arena, struct resource_values);
@@ -470,259 +459,22 @@ static bool check_values(struct change *change)
 	int32_t left_out;
 
 	if (!values)
-		return no_memory(change);
+		return config_no_memory(change);
 	int error = resource_values_init(values, resource, change->context->config, &change->next,
 		change->arena, &problem, &left_out);
 	if (error == -ENOMEM)
-		return no_memory(change);
+		return config_no_memory(change);
 	if (error < 0) {
 		bool unknown = strncmp(problem.text, "Unknown client metrics", 22) == 0;
-		return refuse(change, unknown ? KAFKA_INVALID_REQUEST : KAFKA_INVALID_CONFIG, "%s",
-			problem.text);
+		return config_refuse(change, unknown ? KAFKA_INVALID_REQUEST : KAFKA_INVALID_CONFIG,
+			"%s", problem.text);
 	}
 	return resource == CONFIG_RESOURCE_TOPIC   ? check_topic(change, values)
 	       : resource == CONFIG_RESOURCE_GROUP ? check_group(change, values)
 						   : check_client_metrics(change, values);
 }
 
-/* ---- What a broker's dynamic settings must be ---- */
-
-/* "a, b" of those of NEXT for which WANTED holds; empty when there are none. */
-static size_t names_where(const struct change *change,
-	bool (*wanted)(const struct change *change, struct str name), char *text, size_t size)
-{
-	size_t used = 0;
-
-	for (int32_t i = 0; i < change->next.count && used < size; i++) {
-		struct str name = change->next.items[i].name;
-		if (wanted(change, name))
-			used += (size_t)snprintf(text + used, size - used, "%s%.*s",
-				used > 0 ? ", " : "", STR_ARGS(name));
-	}
-	return used;
-}
-
-static bool is_not_dynamic(const struct change *change, struct str name)
-{
-	enum setting_id id = setting_find(CONFIG_RESOURCE_BROKER, name);
-
-	return id != SETTING_NONE && !setting_is_dynamic(setting_row(id));
-}
-
-static bool is_security_without_listener(const struct change *change, struct str name)
-{
-	static const enum setting_id stores[] = {SETTING_SSL_KEY_PASSWORD,
-		SETTING_SSL_KEYSTORE_CERTIFICATE_CHAIN, SETTING_SSL_KEYSTORE_KEY,
-		SETTING_SSL_KEYSTORE_LOCATION, SETTING_SSL_KEYSTORE_PASSWORD,
-		SETTING_SSL_KEYSTORE_TYPE, SETTING_SSL_TRUSTSTORE_CERTIFICATES,
-		SETTING_SSL_TRUSTSTORE_LOCATION, SETTING_SSL_TRUSTSTORE_PASSWORD,
-		SETTING_SSL_TRUSTSTORE_TYPE};
-	enum setting_id id = setting_find(CONFIG_RESOURCE_BROKER, name);
-
-	for (size_t i = 0; i < array_length(stores); i++) {
-		if (id == stores[i])
-			return true;
-	}
-	return false;
-}
-
-static bool is_per_broker(const struct change *change, struct str name)
-{
-	enum setting_id id = setting_find(CONFIG_RESOURCE_BROKER, name);
-	struct str listener, setting;
-
-	if (!config_listener_name_split(name, &listener, &setting))
-		return id != SETTING_NONE && setting_row(id)->scope == SCOPE_PER_BROKER;
-	return !str_equal(setting, STR("max.connections")) &&
-	       !str_equal(setting, STR("max.connection.creation.rate")) &&
-	       !str_equal(setting, STR("num.network.threads"));
-}
-
-/* Listeners are bound at the start. Kafka can move them while it runs; we say that we cannot. */
-static bool is_bound_at_start(const struct change *change, struct str name)
-{
-	return str_equal(name, STR("listeners")) ||
-	       str_equal(name, STR("listener.security.protocol.map"));
-}
-
-static bool check_broker_names(struct change *change)
-{
-	char names[512];
-
-	if (names_where(change, is_not_dynamic, names, sizeof(names)) > 0)
-		return refuse(change, KAFKA_INVALID_REQUEST,
-			"Cannot update these configs dynamically: [%s]", names);
-	if (names_where(change, is_security_without_listener, names, sizeof(names)) > 0)
-		return refuse(change, KAFKA_INVALID_REQUEST,
-			"These security configs can be dynamically updated only per-listener using "
-			"the listener prefix: [%s]",
-			names);
-	return true;
-}
-
-/* Types and ranges; what is in no row may be a plug-in's. */
-static bool check_broker_types(struct change *change)
-{
-	for (int32_t i = 0; i < change->next.count; i++) {
-		const struct config_entry *entry = &change->next.items[i];
-		struct str listener, setting = entry->name;
-		struct setting_value value;
-		struct config_problem problem;
-		config_listener_name_split(entry->name, &listener, &setting);
-		enum setting_id id = config_listener_setting_find(setting);
-		if (id == SETTING_NONE)
-			continue;
-		int error = setting_parse(
-			setting_row(id), entry->value, change->arena, &value, &problem);
-		if (error == -ENOMEM)
-			return no_memory(change);
-		if (error < 0)
-			return refuse(change, KAFKA_INVALID_REQUEST, "%s", problem.text);
-		/* No Java class can be loaded here; for a client it is one that is not there. */
-		const char *fallback = setting_row(id)->default_text;
-		if (setting_row(id)->effect == EFFECT_REFUSED &&
-			!str_equal(str_trim(entry->value), str_from(fallback)))
-			return refuse(change, KAFKA_INVALID_REQUEST,
-				"Invalid value %.*s for configuration %s: Class %.*s could not be "
-				"found.",
-				STR_ARGS(entry->value), setting_row(id)->name,
-				STR_ARGS(entry->value));
-	}
-	return true;
-}
-
-static const struct thread_pool {
-	enum setting_id id;
-	const char *words; /* NULL: the usual ones */
-} thread_pools[] = {
-	{SETTING_NUM_IO_THREADS, NULL},
-	{SETTING_NUM_NETWORK_THREADS, NULL},
-	{SETTING_NUM_REPLICA_FETCHERS, NULL},
-	{SETTING_NUM_RECOVERY_THREADS_PER_DATA_DIR, NULL},
-	{SETTING_BACKGROUND_THREADS, NULL},
-	{SETTING_LOG_CLEANER_THREADS, "Log cleaner threads"},
-};
-
-/* Kafka lets a pool of threads at most double or halve at once. Ours has none, but who sets them by
- * a tool shall see the same. */
-static bool check_threads(struct change *change, const struct config *next)
-{
-	for (size_t i = 0; i < array_length(thread_pools); i++) {
-		const struct thread_pool *pool = &thread_pools[i];
-		int32_t before = config_int(change->context->config, pool->id);
-		int32_t after = config_int(next, pool->id);
-		const char *name = setting_row(pool->id)->name;
-		if (before == after)
-			continue;
-		if (after < 1)
-			return pool->words
-				       ? refuse(change, KAFKA_INVALID_REQUEST,
-						 "%s should be at least 1", pool->words)
-				       : refuse(change, KAFKA_INVALID_REQUEST,
-						 "Dynamic thread count update validation failed "
-						 "for %s=%d, value should be at least 1",
-						 name, after);
-		if (after < before / 2)
-			return pool->words
-				       ? refuse(change, KAFKA_INVALID_REQUEST,
-						 "%s cannot be reduced to less than half the "
-						 "current "
-						 "value %d",
-						 pool->words, before)
-				       : refuse(change, KAFKA_INVALID_REQUEST,
-						 "Dynamic thread count update validation failed "
-						 "for "
-						 "%s=%d, value should be at least half the current "
-						 "value %d",
-						 name, after, before);
-		if (after > (int64_t)before * 2)
-			return pool->words
-				       ? refuse(change, KAFKA_INVALID_REQUEST,
-						 "%s cannot be increased to more than double the "
-						 "current value %d",
-						 pool->words, before)
-				       : refuse(change, KAFKA_INVALID_REQUEST,
-						 "Dynamic thread count update validation failed "
-						 "for "
-						 "%s=%d, value should not be greater than double "
-						 "the "
-						 "current value %d",
-						 name, after, before);
-	}
-	return true;
-}
-
-/* Would this node's configuration hold together with the new layer? */
-static bool check_broker_whole(struct change *change)
-{
-	const struct config *config = change->context->config;
-	bool per_broker = change->context->resource_name.size > 0;
-	struct config_report report;
-	struct config *next = NULL;
-	bool good = true;
-
-	config_report_init(&report);
-	int error =
-		config_update(config, per_broker ? &config->layers[LAYER_CLUSTER] : &change->next,
-			per_broker ? &change->next : &config->layers[LAYER_BROKER], &report, &next);
-	if (error == -ENOMEM) {
-		good = no_memory(change);
-	} else if (error < 0) {
-		struct config_finding *finding = report.first;
-		while (finding && finding->severity != CONFIG_ERROR)
-			finding = finding->next;
-		good = refuse(change, KAFKA_INVALID_REQUEST, "%.*s",
-			STR_ARGS(finding ? finding->text : STR("The configuration is not valid.")));
-	} else {
-		good = check_threads(change, next);
-	}
-	config_unref(next);
-	config_report_done(&report);
-	return good;
-}
-
-/* What the controller guards while eligible leader replicas are kept. */
-static bool check_min_insync(struct change *change)
-{
-	bool per_broker = change->context->resource_name.size > 0;
-
-	for (int32_t i = 0; change->context->elr_enabled && i < change->records.count; i++) {
-		const struct config_record_value *record = &change->records.items[i];
-		if (!str_equal(record->name, STR("min.insync.replicas")))
-			continue;
-		if (per_broker)
-			return refuse(change, KAFKA_INVALID_CONFIG,
-				"Broker-level min.insync.replicas cannot be altered while ELR is "
-				"enabled.");
-		if (str_is_null(record->value))
-			return refuse(change, KAFKA_INVALID_CONFIG,
-				"Cluster-level min.insync.replicas cannot be removed while ELR is "
-				"enabled.");
-	}
-	return true;
-}
-
-static bool check_broker(struct change *change)
-{
-	char names[512];
-
-	if (!check_broker_names(change) || !check_broker_types(change))
-		return false;
-	if (change->context->resource_name.size == 0 &&
-		names_where(change, is_per_broker, names, sizeof(names)) > 0)
-		return refuse(change, KAFKA_INVALID_REQUEST,
-			"Cannot update these configs at default cluster level, broker id must be "
-			"specified: [%s]",
-			names);
-	if (names_where(change, is_bound_at_start, names, sizeof(names)) > 0)
-		return refuse(change, KAFKA_INVALID_REQUEST,
-			"Barnabas binds its listeners when it starts; change the file and restart: "
-			"[%s]",
-			names);
-	return check_broker_whole(change) && check_min_insync(change);
-}
-
-static int change_finish(struct change *change, struct config_records *ret_records)
+static int change_finish(struct config_altering *change, struct config_records *ret_records)
 {
 	if (change->out_of_memory)
 		return -ENOMEM;
@@ -734,14 +486,14 @@ static int change_finish(struct change *change, struct config_records *ret_recor
 int config_change(const struct config_change_context *context, const struct config_changes *changes,
 	struct arena *arena, struct config_records *ret_records, struct config_refusal *ret_refusal)
 {
-	struct change change = {
+	struct config_altering change = {
 		.context = context, .changes = changes, .arena = arena, .refusal = ret_refusal};
 
 	*ret_refusal = (struct config_refusal){.error = KAFKA_NONE};
 	bool good = check_shape(&change) && check_resource(&change) && check_count(&change) &&
 		    apply_operations(&change);
 	if (good && context->resource == CONFIG_RESOURCE_BROKER)
-		check_broker(&change);
+		config_check_broker(&change);
 	else if (good)
 		check_values(&change);
 	return change_finish(&change, ret_records);
