@@ -43,7 +43,7 @@ class Tools:
         code, output = line.rstrip('\n').split('\1', 1)
         output = output.replace('\2', '\n')
         if int(code) != status:
-            raise ValueError(f'{main} {" ".join(str(a) for a in arguments)} ended with {code}: {output[:300]} … {output[-300:]}')
+            raise ValueError(f'{main} {" ".join(str(a) for a in arguments)[:200]} ended with {code}: {output[-1000:]}')
         return output
 
     def call(self, name, *words):
