@@ -351,7 +351,7 @@ static int time_find_in(struct log_time_lookup *op, struct segment *segment)
 	struct record record;
 	int64_t slot, from = segment->base_offset;
 	uint64_t position = 0;
-	uint8_t *data;
+	uint8_t *data = NULL;
 	int error;
 
 	error = index_file_floor(&segment->indexes[INDEX_TIME], &page, op->timestamp_ms, &slot);
@@ -401,7 +401,7 @@ static int time_find_max(struct log_time_lookup *op, struct segment *segment)
 	struct batch_header header;
 	uint64_t position = 0;
 	int64_t slot, offset;
-	uint8_t *data;
+	uint8_t *data = NULL;
 	int error;
 
 	error = index_file_floor(
