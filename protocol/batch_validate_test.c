@@ -302,6 +302,43 @@ Test(batch_validate, names_the_records_to_blame)
 	}
 }
 
+/* Too far ahead of the broker's clock by one millisecond; at the limit it passes. */
+Test(batch_validate, refuses_records_from_the_future)
+{
+	struct batch_options options = BATCH_OPTIONS_DEFAULT;
+	struct batch_rules rules = rules_usual();
+
+	batch_usual(&options);
+	rules.timestamp_after_max_ms = 2;
+	cr_assert_eq(validate(&rules).error, 0);
+	rules.timestamp_after_max_ms = 1;
+	cr_assert_eq(validate(&rules).error, BATCH_ERROR_TIMESTAMP);
+	rules.timestamp_type = TIMESTAMP_LOG_APPEND;
+	cr_assert_eq(validate(&rules).error, 0);
+}
+
+/* The wrapper's checksum is right, that of a message inside is not. */
+Test(batch_validate, checks_the_checksums_inside_a_compressed_set)
+{
+	struct batch_rules rules = rules_usual();
+	struct bytes packed;
+
+	rules.produce_version = 2;
+	for (int flip = 0; flip < 2; flip++) {
+		in.size = out.size = 0;
+		cr_assert_eq(message_write(&in, 1, 0, 0, NOW, text("key"), text("value")), 0);
+		in.data[in.size - 1] ^= (uint8_t)flip;
+		cr_assert_eq(compress_begin(context, COMPRESSION_GZIP, 1, 1, &out), 0);
+		cr_assert_eq(compress_write(context, in.data, in.size), 0);
+		cr_assert_eq(compress_end(context), 0);
+		packed = (struct bytes){.data = out.data, .size = (int32_t)out.size};
+		in.size = 0;
+		cr_assert_eq(
+			message_write(&in, 1, COMPRESSION_GZIP, 0, NOW, BYTES_NULL, packed), 0);
+		cr_assert_eq(validate(&rules).error, flip ? BATCH_ERROR_CORRUPT : 0);
+	}
+}
+
 /* The topic's codec differs: decompressed, rebuilt, every record the same. */
 Test(batch_validate, rebuilds_for_the_topics_codec)
 {

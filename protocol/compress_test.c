@@ -190,6 +190,9 @@ Test(compress, reads_raw_snappy_and_doubts_its_size)
 	cr_assert_eq(
 		read_all(context, COMPRESSION_SNAPPY, 1, huge, sizeof(huge), UINT64_MAX, back, 10),
 		BATCH_ERROR_DECOMPRESS);
+	/* The claim is doubted before it is weighed against the limit. */
+	cr_assert_eq(read_all(context, COMPRESSION_SNAPPY, 1, huge, sizeof(huge), 10, back, 10),
+		BATCH_ERROR_DECOMPRESS);
 	free(raw);
 	free(data);
 	free(back);

@@ -13,7 +13,6 @@
 #include <nmmintrin.h>
 #include <wmmintrin.h>
 #elif defined(__aarch64__)
-#include <arm_acle.h>
 #include <sys/auxv.h>
 #endif
 
@@ -149,8 +148,20 @@ static bool sse42_prepare(void)
 
 static uint32_t long_once, long_twice;
 
-__attribute__((target("+crc"))) static uint32_t crc32c_armv8(
-	uint32_t start, const void *data, size_t size)
+/* Assembly, because the two compilers' intrinsics want different flags for the whole file. */
+static inline uint32_t crc_word(uint32_t crc, uint64_t word)
+{
+	__asm__(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(crc) : "r"(word));
+	return crc;
+}
+
+static inline uint32_t crc_byte(uint32_t crc, uint8_t byte)
+{
+	__asm__(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(crc) : "r"((uint32_t)byte));
+	return crc;
+}
+
+static uint32_t crc32c_armv8(uint32_t start, const void *data, size_t size)
 {
 	const uint8_t *next = data;
 	uint32_t crc = ~start;
@@ -164,19 +175,19 @@ __attribute__((target("+crc"))) static uint32_t crc32c_armv8(
 			memcpy(&word, next + i, 8);
 			memcpy(&second_word, next + CRC32C_LONG_BLOCK + i, 8);
 			memcpy(&third_word, next + 2 * CRC32C_LONG_BLOCK + i, 8);
-			crc = __crc32cd(crc, word);
-			second = __crc32cd(second, second_word);
-			third = __crc32cd(third, third_word);
+			crc = crc_word(crc, word);
+			second = crc_word(second, second_word);
+			third = crc_word(third, third_word);
 		}
 		crc = polynomial_multiply(long_twice, crc) ^
 		      polynomial_multiply(long_once, second) ^ third;
 	}
 	for (; size >= 8; size -= 8, next += 8) {
 		memcpy(&word, next, 8);
-		crc = __crc32cd(crc, word);
+		crc = crc_word(crc, word);
 	}
 	for (; size; size--)
-		crc = __crc32cb(crc, *next++);
+		crc = crc_byte(crc, *next++);
 	return ~crc;
 }
 
