@@ -159,9 +159,11 @@ bool linux_file_is_cached(struct shard *shard, struct file *any, uint64_t offset
 
 	if (file->in_memory || size == 0)
 		return true;
-	if (!file_byte_is_cached(file, end - 1) || !file_byte_is_cached(file, offset))
-		return false;
 	uint64_t first = offset / page, pages = (end + page - 1) / page - first;
+	if (!file_byte_is_cached(file, end - 1))
+		return false;
+	if (pages > 1 && !file_byte_is_cached(file, offset))
+		return false;
 	if (pages <= 2)
 		return true;
 	if (__atomic_load_n(&has_cachestat, __ATOMIC_RELAXED)) {
