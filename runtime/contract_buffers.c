@@ -98,6 +98,54 @@ void buffers_are_waited_for_in_order(struct shard *shard, void *argument)
 	ensure(queue->served == 0);
 }
 
+struct fickle {
+	struct buffer_waiter large, small, late;
+	struct buffer_budget *budget;
+	struct buffer *held;
+};
+
+static void fickle_late_ready(struct shard *shard, struct buffer_waiter *waiter)
+{
+	struct fickle *fickle = container_of(waiter, struct fickle, late);
+
+	buffer_unref(shard, fickle->held);
+	free(fickle);
+	machine_exit(shard, 0);
+}
+
+static void fickle_small_ready(struct shard *shard, struct buffer_waiter *waiter)
+{
+	struct fickle *fickle = container_of(waiter, struct fickle, small);
+
+	/* Does not take what it waited for; the next one has not even tried before it waits. */
+	fickle->late.size = 1000;
+	fickle->late.ready = fickle_late_ready;
+	buffer_wait(shard, fickle->budget, &fickle->late);
+}
+
+static void fickle_large_ready(struct shard *shard, struct buffer_waiter *waiter)
+{
+	ensure(!"a waiter that gave up was served");
+}
+
+/* A large one holds up a small one and gives up: the small one is served although nothing came
+ * back. One that waits while there is room is served too. */
+void buffers_waiters_may_change_their_mind(struct shard *shard, void *argument)
+{
+	struct contract *contract = argument;
+	struct fickle *fickle = calloc(1, sizeof(*fickle));
+
+	fickle->budget = contract->budget = buffer_budget_new(shard_count(shard), 100000);
+	fickle->held = buffer_new(shard, fickle->budget, 60000);
+	fickle->large.size = 80000;
+	fickle->large.ready = fickle_large_ready;
+	fickle->small.size = 1000;
+	fickle->small.ready = fickle_small_ready;
+	buffer_wait(shard, fickle->budget, &fickle->large);
+	buffer_wait(shard, fickle->budget, &fickle->small);
+	buffer_wait_cancel(shard, &fickle->large);
+}
+
 enum { BUFFER_USERS = 24, BUFFER_TURNS = 300, BUFFER_LIMIT = 200000 };
 
 /* Takes a buffer, waits if it must, sends it to the next shard, which lets it go; again and again.

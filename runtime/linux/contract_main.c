@@ -17,6 +17,7 @@ int main(int argc, char **argv)
 			continue;
 		ensure(linux_contract_run(run, 0) == 0);
 		ensure(linux_contract_run(run, 1) == 0);
+		ensure(linux_contract_run(run, 1 << 20) == 0);
 		printf("%s\n", run->name);
 	}
 	return 0;

@@ -40,3 +40,14 @@ ParameterizedTest(unsigned *index, linux_contract, holds_when_every_write_waits,
 	cr_assert_eq(linux_contract_run(&contract_cases[*index], 1), 0, "%s",
 		contract_cases[*index].name);
 }
+
+ParameterizedTestParameters(linux_contract, holds_when_some_writes_wait)
+{
+	return indexes_make();
+}
+
+ParameterizedTest(unsigned *index, linux_contract, holds_when_some_writes_wait, .timeout = 60)
+{
+	cr_assert_eq(linux_contract_run(&contract_cases[*index], 1 << 20), 0, "%s",
+		contract_cases[*index].name);
+}

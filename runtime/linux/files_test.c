@@ -350,3 +350,30 @@ Test(linux_files, cold_bytes_are_known_as_such, .timeout = 30)
 {
 	test_run(cold_read, 0);
 }
+
+static void replaced(struct shard *shard, struct test *test)
+{
+	char *data;
+	size_t size;
+
+	fdatasync_count = 0;
+	ensure(fiber_replace(shard, test->path, "new", 3) == 0);
+	ensure(fdatasync_count == 1);
+	fdatasync_error = EIO;
+	ensure(fiber_replace(shard, test->path, "newer", 5) == -EIO);
+	ensure(fiber_read_whole(shard, test->path, 100, &data, &size) == 0);
+	ensure(size == 3 && memcmp(data, "new", 3) == 0);
+	free(data);
+	/* A file that says it is empty, and is not. */
+	ensure(fiber_read_whole(shard, "/proc/self/status", 1 << 20, &data, &size) == 0);
+	ensure(size > 100 && strlen(data) == size);
+	free(data);
+	ensure(fiber_read_whole(shard, "/proc/self/status", 100, &data, &size) == -EFBIG);
+}
+
+/* The new content is on disk before it takes the name; when it does not get there the old one
+ * stays. */
+Test(linux_files, a_file_is_replaced_as_a_whole, .timeout = 30)
+{
+	test_run(replaced, 0);
+}

@@ -8,10 +8,24 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "runtime/fiber.h"
 #include "runtime/linux/internal.h"
+
+static bool everything_is_cold;
+
+/* All that reads without waiting goes through here. */
+ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+	if (everything_is_cold) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return syscall(SYS_preadv2, fd, parts, count, offset, 0, flags);
+}
 
 /* A peer outside the machine: an ordinary blocking socket. Connecting and small sends do not block
  * on the loopback, as the kernel completes them. */
@@ -344,6 +358,14 @@ static void cold_slices(struct shard *shard, struct test *test)
  * meanwhile. Every byte arrives at those who stay. */
 Test(linux_sockets, cold_slices_are_sent_without_the_loop_waiting, .timeout = 60)
 {
+	test_run(cold_slices);
+}
+
+/* The same when nothing is ever found in memory: all goes through the chunks, of which there are
+ * fewer than peers. */
+Test(linux_sockets, readers_wait_in_line_for_chunks, .timeout = 60)
+{
+	everything_is_cold = true;
 	test_run(cold_slices);
 }
 
