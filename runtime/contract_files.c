@@ -35,6 +35,7 @@ static void write_read_sync(struct shard *shard, void *argument)
 	ensure(fiber_allocate(shard, file, 100000) == 0);
 	ensure(fiber_file_size(shard, file, &size) == 0 && size == 100000);
 	ensure(fiber_allocate(shard, file, 10) == 0);
+	ensure(fiber_allocate(shard, file, 0) == 0);
 	ensure(fiber_file_size(shard, file, &size) == 0 && size == 100000);
 	/* What is read from memory is right; whether it is in memory is the machine's affair. */
 	int64_t cached = file_read_cached(shard, file, small, 9, 0);

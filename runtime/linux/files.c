@@ -155,7 +155,7 @@ bool linux_file_is_cached(struct shard *shard, struct file *any, uint64_t offset
 {
 	static bool has_cachestat = true; /* written by any shard, always to false */
 	struct linux_file *file = linux_file_of(any);
-	uint64_t page = 4096, end = offset + size;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end = offset + size;
 
 	if (file->in_memory || size == 0)
 		return true;
@@ -438,7 +438,7 @@ static void file_op_rare_run(struct shard *none, struct task *task)
 		break;
 	case FILE_OP_ALLOCATE:
 		/* Where the file system cannot reserve, this writes zeros. */
-		result = -posix_fallocate(file->fd, 0, (off_t)op->ask.size);
+		result = op->ask.size == 0 ? 0 : -posix_fallocate(file->fd, 0, (off_t)op->ask.size);
 		break;
 	case FILE_OP_STATUS:
 		result = file_op_status(file, op);
