@@ -67,7 +67,7 @@ static void append_done(struct log_append *op)
 	fiber_wake(wait->shard, wait->fiber);
 }
 
-int quorum_append(struct quorum *quorum, uint8_t *batches, uint32_t size)
+static int append_part(struct quorum *quorum, uint8_t *batches, uint32_t size)
 {
 	struct append_wait wait = {
 		.shard = quorum->shard,
@@ -86,7 +86,7 @@ int quorum_append(struct quorum *quorum, uint8_t *batches, uint32_t size)
 		fiber_wait(quorum->shard);
 	if (wait.op.error_code != KAFKA_NONE) {
 		log_event(quorum->ask.logger, LOG_METADATA_FAILED, log_text("doing", "appending"),
-			log_int("error_code", wait.op.error_code));
+			log_int("error_code", wait.op.error_code), log_int("bytes", size));
 		error = -EIO;
 	} else {
 		/* The batches carried the offsets that their records were applied with. */
@@ -96,6 +96,30 @@ int quorum_append(struct quorum *quorum, uint8_t *batches, uint32_t size)
 		log_high_watermark_set(quorum->log, quorum->next_offset);
 	}
 	log_append_done(&wait.op);
+	return error;
+}
+
+int quorum_append(struct quorum *quorum, uint8_t *batches, uint32_t size)
+{
+	uint32_t part_max = (uint32_t)log_config(quorum->log)->segment_size_bytes, begin = 0,
+		 end = 0;
+	int error = 0;
+
+	/* One append lies in one segment: what is larger goes in parts, each of whole batches. */
+	while (error == 0 && begin < size) {
+		struct batch_header header;
+		int64_t batch_size =
+			end < size ? batch_next(batches + end, size - end, &header) : 0;
+
+		ensure(end == size || batch_size > 0);
+		if (end < size &&
+			(end == begin || end - begin + (uint64_t)batch_size <= part_max)) {
+			end += (uint32_t)batch_size;
+			continue;
+		}
+		error = append_part(quorum, batches + begin, end - begin);
+		begin = end;
+	}
 	return error;
 }
 
