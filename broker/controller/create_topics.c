@@ -300,6 +300,7 @@ static struct create_topics_response_creatable_topic_result *add_result(
 
 	schema_init(&create_topics_response_creatable_topic_result_schema, result);
 	result->name = name;
+	result->error_message = STR_NULL;
 	return result;
 }
 

@@ -205,9 +205,13 @@ static int add_results(const struct decision *decision,
 	if (!response->results)
 		return -ENOMEM;
 	response->results_count = 0;
-	for (int32_t i = 0; i < request->feature_updates_count; i++)
-		response->results[response->results_count++].feature =
-			request->feature_updates[i].feature;
+	for (int32_t i = 0; i < request->feature_updates_count; i++) {
+		struct update_features_response_updatable_feature_result *result =
+			&response->results[response->results_count++];
+
+		result->feature = request->feature_updates[i].feature;
+		result->error_message = STR("NONE"); /* what Kafka's word for no error comes to */
+	}
 	return 0;
 }
 
@@ -257,6 +261,7 @@ int decide_update_features(const struct decision *decision, int version,
 	}
 	if (decision->records->failure < 0)
 		return decision->records->failure;
+	response->error_message = STR_NULL;
 	if (request->validate_only)
 		decision->records->count = 0;
 	else if (elr_raised && add_elr_safety_records(decision) < 0)
