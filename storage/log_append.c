@@ -471,6 +471,7 @@ static int16_t append_accept(struct log *log, struct log_append *op, bool *ret_d
 		log_epochs_changed(log);
 	private->after = log->accepted;
 	log->end = op->last_offset + 1;
+	log->end_is_gap = false;
 	log->unsynced_messages += (uint64_t)messages;
 	if (log->config.flush_messages < INT64_MAX &&
 		log->unsynced_messages >= (uint64_t)log->config.flush_messages) {

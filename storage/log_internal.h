@@ -134,6 +134,8 @@ struct log {
 	uint32_t generation; /* counts what may invalidate places in segments: truncation, deletion
 			      */
 	bool closing, loading;
+	bool end_is_gap; /* a truncation in the middle of a batch: the last batch ends before the
+			    log end */
 };
 
 struct log_append_private {
@@ -219,6 +221,8 @@ int log_snapshot_write(struct log *log, uint8_t *data, size_t size, int64_t offs
 int log_snapshot_note(struct log *log, int64_t offset);
 /* (fiber) Removes the files of snapshots in [FROM, TO). */
 int log_snapshots_remove(struct log *log, int64_t from, int64_t to);
+/* (fiber) Removes snapshots that stand at no segment's start, but for the newest. */
+int log_snapshots_tidy(struct log *log);
 void log_snapshot_path(const struct log *log, int64_t offset, enum log_file_state state,
 	char to[SEGMENT_PATH_SIZE_MAX]);
 
@@ -229,6 +233,8 @@ void log_snapshot_path(const struct log *log, int64_t offset, enum log_file_stat
  * batches from there on.
  */
 int log_producers_load(struct log *log, int64_t offset);
+/* (fiber) Writes a snapshot, so that what was read from batches need not be read again. */
+int log_producers_keep(struct log *log);
 /* Forgets a log that nothing waits for. */
 void log_free(struct log *log);
 /* (fiber) Nothing is under way in it any more, and nothing new begins. */

@@ -137,9 +137,10 @@ static int snapshot_load(struct log *log, int64_t offset)
 	size_t size;
 	int error;
 
-	while (log->snapshot_count > 0) {
-		at = log->snapshots[log->snapshot_count - 1];
-		ensure(at <= offset);
+	for (uint32_t i = log->snapshot_count; i > 0; i = min_of(i - 1, log->snapshot_count)) {
+		at = log->snapshots[i - 1];
+		if (at > offset)
+			continue;
 		log_snapshot_path(log, at, LOG_FILE_LIVE, path);
 		error = fiber_read_whole(log->shard, path, SNAPSHOT_SIZE_MAX, &data, &size);
 		if (!error) {
@@ -206,9 +207,6 @@ int log_producers_load(struct log *log, int64_t offset)
 	int64_t floor;
 	int error;
 
-	error = log_snapshots_remove(log, offset + 1, INT64_MAX);
-	if (error)
-		return error;
 	producer_state_clear(&log->producers, 0);
 	error = snapshot_load(log, offset);
 	floor = max_of(log_segment_floor(log, log->producers.map_end), (int64_t)0);
@@ -222,6 +220,21 @@ int log_producers_load(struct log *log, int64_t offset)
 	log->producers.map_end = offset;
 	producer_state_replicated(&log->producers, log->high_watermark);
 	return 0;
+}
+
+int log_producers_keep(struct log *log)
+{
+	int64_t offset;
+	uint8_t *data;
+	size_t size;
+	int error;
+
+	if (log->producers.map_end <= log->snapshot_offset)
+		return 0;
+	error = log_snapshot_take(log, &data, &size, &offset);
+	if (!error)
+		error = log_snapshot_write(log, data, size, offset, true);
+	return error;
 }
 
 /* ---- leftovers ---- */
@@ -788,11 +801,14 @@ static int log_recover(struct opening *opening, int64_t *ret_end)
 			log->segments[i + 1]->tail.size == 0)
 			error = segment_drop(opening, i + 1);
 		/*
-		 * A file that lost its end in a power cut may end with a whole batch. Only
-		 * compaction leaves such gaps, and a replica of a compacted log.
+		 * A file that lost its end in a power cut may end with a whole batch. A snapshot of
+		 * the producers at the next segment says that this one was synced, and that the gap
+		 * is meant (compaction leaves such, and replicas of compacted logs have them).
 		 */
 		if (!error && !cut && past && !log->config.compact && i + 1 < log->segment_count &&
-			log->segments[i + 1]->base_offset != end) {
+			log->segments[i + 1]->base_offset != end &&
+			!listing_has(
+				opening, log->segments[i + 1]->base_offset, LOG_FILE_SNAPSHOT)) {
 			snprintf(opening->recovery.reason, sizeof(opening->recovery.reason),
 				"segment %lld: the one before it ends at %lld",
 				(long long)log->segments[i + 1]->base_offset, (long long)end);
@@ -802,6 +818,13 @@ static int log_recover(struct opening *opening, int64_t *ret_end)
 		if (!error && cut)
 			error = segments_drop(opening, i + 1);
 		scanned |= cut;
+		/* What Kafka, too, leaves at each segment that it recovered. */
+		if (!error && i + 1 < log->segment_count && past &&
+			!listing_has(
+				opening, log->segments[i + 1]->base_offset, LOG_FILE_SNAPSHOT)) {
+			log->producers.map_end = log->segments[i + 1]->base_offset;
+			error = log_producers_keep(log);
+		}
 	}
 	if (!error && !scanned) {
 		error = end_find(log, &end);
@@ -928,11 +951,20 @@ static int log_load(struct opening *opening)
 		error = segment_aborted_load(active);
 	if (error)
 		return error;
+	/* Those behind the end are of bytes that are gone. */
+	error = log_snapshots_remove(log, end + 1, INT64_MAX);
+	if (error)
+		return error;
 	/* Kafka, too, takes a clean log without any snapshot for one without producers. */
 	if (ask->clean && log->snapshot_count == 0)
 		producer_state_clear(&log->producers, end);
 	else if (log->producers.map_end != end || !opening->recovery.segments_scanned)
 		error = log_producers_load(log, end);
+	if (!error)
+		error = log_snapshots_tidy(log);
+	/* Of an empty log there is nothing to keep. */
+	if (!error && opening->recovery.segments_scanned)
+		error = log_producers_keep(log);
 	producer_state_replicated(&log->producers, log->high_watermark);
 	log->accepted = active->tail;
 	if (log->recovery_point < end)

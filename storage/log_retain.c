@@ -195,6 +195,7 @@ static int segment_cut(struct log *log, struct segment *segment, int64_t offset)
 		return found == BATCH_ERROR_CORRUPT ? -EIO : found;
 	if (found == 0)
 		position = segment->tail.size;
+	log->end_is_gap = found == 0 || header.base_offset != offset;
 	tail = segment_tail_empty(segment->base_offset);
 	tail.size = (uint32_t)position;
 	error = index_file_floor(&segment->indexes[INDEX_OFFSET], &page, offset - 1, &slot);
@@ -248,6 +249,7 @@ static int truncate_fully(struct log *log, int64_t offset)
 		log_epochs_changed(log);
 	producer_state_clear(&log->producers, offset);
 	log->snapshot_offset = offset;
+	log->end_is_gap = false;
 	for (uint32_t i = 0; i < count; i++) {
 		while (doomed[i]->finishing)
 			log_drain_wait(log);
@@ -292,8 +294,12 @@ static int truncate_to(struct log *log, int64_t offset)
 	log->generation++;
 	if (epoch_cache_truncate_end(&log->epochs, offset))
 		log_epochs_changed(log);
+	if (!error)
+		error = log_snapshots_remove(log, offset + 1, INT64_MAX);
 	if (!error && offset != log->producers.map_end)
 		error = log_producers_load(log, offset);
+	if (!error)
+		error = log_producers_keep(log);
 	if (!error)
 		error = segment_sync(segment);
 	if (!error)

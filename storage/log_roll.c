@@ -28,6 +28,18 @@ static int roll_switch(struct log *log, int64_t offset, struct roll *ret)
 	segment = segment_new(log, offset);
 	if (!segment)
 		return -ENOMEM;
+	/*
+	 * Recovery takes a gap in front of a segment for lost bytes, unless a snapshot of the
+	 * producers stands there. So where the gap is meant, the old segment and that come first.
+	 */
+	if (offset != log->end || log->end_is_gap) {
+		error = segment_sync(old);
+		log->producers.map_end = max_of(log->producers.map_end, offset);
+		if (!error)
+			error = log_producers_keep(log);
+		if (error)
+			goto fail;
+	}
 	error = segment_create(segment);
 	if (error)
 		goto fail;
@@ -90,12 +102,13 @@ static int roll_finish(struct log *log, struct roll *roll)
 
 	if (!roll->old)
 		return 0;
-	if (roll->snapshot)
+	/* What a full disk leaves undone the next checkpoint does. */
+	error = log_segment_close(log, roll->old);
+	if (!error && roll->snapshot)
 		error = log_snapshot_write(
 			log, roll->snapshot, roll->snapshot_size, roll->snapshot_offset, true);
-	/* What a full disk leaves undone the next checkpoint does. */
-	if (!error)
-		error = log_segment_close(log, roll->old);
+	else
+		free(roll->snapshot);
 	if (error == -ENOSPC)
 		error = 0;
 	roll->old->finishing = false;

@@ -287,24 +287,27 @@ int log_snapshots_remove(struct log *log, int64_t from, int64_t to)
 	return error;
 }
 
-/* Snapshots that stand at no segment's start: only the newest is of use. */
-static void strays_remove(struct log *log)
+/* As Kafka's removeStraySnapshots: the newest stays unless a segment begins behind it. */
+int log_snapshots_tidy(struct log *log)
 {
-	int64_t previous = -1;
+	int64_t newest = -1, floor;
+	int error = 0;
 
-	for (uint32_t i = 0; i < log->snapshot_count; i++) {
-		int64_t offset = log->snapshots[i], floor = log_segment_floor(log, offset);
-
-		if (floor >= 0 && log->segments[floor]->base_offset == offset)
+	for (uint32_t i = 0; !error && i < log->snapshot_count; i++) {
+		floor = log_segment_floor(log, log->snapshots[i]);
+		if (floor >= 0 && log->segments[floor]->base_offset == log->snapshots[i])
 			continue;
-		if (previous >= 0) {
-			log_snapshots_remove(log, previous, previous + 1);
-			i = (uint32_t)-1;
-			previous = -1;
+		if (newest >= 0) {
+			error = log_snapshots_remove(log, newest, newest + 1);
+			newest = -1;
+			i = (uint32_t)-1; /* from the start: the list has changed */
 			continue;
 		}
-		previous = offset;
+		newest = log->snapshots[i];
 	}
+	if (!error && newest >= 0 && newest < log_active(log)->base_offset)
+		error = log_snapshots_remove(log, newest, newest + 1);
+	return error;
 }
 
 /* ---- checkpoints ---- */
@@ -355,7 +358,7 @@ int log_checkpoint(struct log *log)
 		else
 			free(snapshot);
 		if (!error)
-			strays_remove(log);
+			error = log_snapshots_tidy(log);
 	}
 	if (!error && generation == log->generation && !closed_first_unsynced(log)) {
 		log->durable_end = max_of(log->durable_end, target);
