@@ -658,14 +658,23 @@ static void attach_there(struct shard *shard, struct task *task)
 	shard_send(shard, SHARD_MAIN, task);
 }
 
+/* Requests and answers share one budget, so the smaller of Kafka's limit and ours counts. */
+static size_t broker_memory_limit(const struct config *config)
+{
+	int64_t ours = config_long(config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES);
+	int64_t requests = config_long(config, SETTING_QUEUED_MAX_REQUEST_BYTES);
+
+	return (size_t)(requests > 0 ? min_of(requests, ours) : ours);
+}
+
 static void broker_start(struct shard *shard, void *argument)
 {
 	struct broker *broker = argument;
 
 	broker->shard_count = shard_count(shard);
 	broker->shards = calloc(broker->shard_count, sizeof(*broker->shards));
-	broker->budget = buffer_budget_new(broker->shard_count,
-		(size_t)config_long(broker->config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES));
+	broker->budget =
+		buffer_budget_new(broker->shard_count, broker_memory_limit(broker->config));
 	if (!broker->shards || !broker->budget) {
 		machine_exit(shard, EXIT_FAILURE);
 		return;

@@ -158,10 +158,15 @@ static void checkpoint_timer_set(struct broker *broker)
 	struct shard *shard = broker->shards[SHARD_MAIN].shard;
 	/* Kafka writes the three files on three clocks; one file set at the shortest of them says
 	 * no less. */
-	int64_t interval_ms = min_of((int64_t)config_int(broker->options.config,
-					     SETTING_LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS),
-		config_long(broker->options.config,
-			SETTING_REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS));
+	const struct config *config = broker->options.config;
+	int64_t interval_ms =
+		config_long(config, SETTING_REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS);
+	int64_t recovery_ms = config_int(config, SETTING_LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS);
+	int64_t start_ms =
+		config_int(config, SETTING_LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS);
+
+	interval_ms = min_of(interval_ms, recovery_ms);
+	interval_ms = min_of(interval_ms, start_ms);
 
 	timer_set(shard, &broker->checkpoint_timer,
 		shard_now_ns(shard) + (uint64_t)max_of(interval_ms, (int64_t)100) * NS_PER_MS);
