@@ -9,7 +9,6 @@ import sys
 
 DERIVED = {
     'config_node_id': 'NODE_ID BROKER_ID',
-    'config_roles': 'PROCESS_ROLES',
     'config_listeners': 'LISTENERS ADVERTISED_LISTENERS LISTENER_SECURITY_PROTOCOL_MAP CONTROLLER_LISTENER_NAMES',
     'config_voters': 'CONTROLLER_QUORUM_VOTERS',
     'config_log_dirs': 'LOG_DIR LOG_DIRS',
@@ -18,7 +17,7 @@ DERIVED = {
     'config_log_flush_ms': 'LOG_FLUSH_INTERVAL_MS LOG_FLUSH_SCHEDULER_INTERVAL_MS',
 }
 # Read while the configuration itself is built.
-AT_BUILDING = {'BARNABAS_STRICT_CONFIG', 'INTER_BROKER_LISTENER_NAME', 'SECURITY_INTER_BROKER_PROTOCOL',
+AT_BUILDING = {'BARNABAS_STRICT_CONFIG', 'PROCESS_ROLES', 'INTER_BROKER_LISTENER_NAME', 'SECURITY_INTER_BROKER_PROTOCOL',
                'CONTROLLER_QUORUM_BOOTSTRAP_SERVERS'}
 # Where a topic's value is one of several of the broker's settings.
 OTHER_UNITS = {
@@ -72,7 +71,8 @@ def main():
         if re.search(rf'\b{getter}\(', text):
             read.update(('SETTING', name) for name in names.split())
     for kind, name, _, fallback in table:
-        if kind == 'TOPIC_SETTING' and name in FIELDS and re.search(rf'(?:->|\.){FIELDS[name]}\b', text):
+        if kind == 'TOPIC_SETTING' and name in FIELDS and (
+                re.search(rf'(?:->|\.){FIELDS[name]}\b', text) or f'"{name.lower().replace("_", ".")}"' in text):
             read.add((kind, name))
             read.update(('SETTING', other) for other in [fallback] + OTHER_UNITS.get(name, '').split())
 
