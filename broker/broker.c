@@ -398,8 +398,8 @@ static int broker_open_directories(struct broker *broker, struct arena *arena)
 
 static int broker_register(struct broker *broker)
 {
-	int32_t count;
-	const struct listener_config *advertised = config_advertised(broker->config, &count);
+	int32_t count, told = 0;
+	const struct listener_config *configs = config_listeners(broker->config, &count);
 	struct listener_config *listeners = calloc((size_t)count, sizeof(*listeners));
 	uint32_t dir_count = log_dirs_count(broker->log_dirs);
 	struct controller_directory *directories = calloc(dir_count, sizeof(*directories));
@@ -408,15 +408,12 @@ static int broker_register(struct broker *broker)
 	if (!listeners || !directories)
 		goto out;
 	for (int32_t i = 0; i < count; i++) {
-		listeners[i] = advertised[i];
-		for (unsigned j = 0; j < broker->listener_count; j++) {
-			int32_t all;
-			const struct listener_config *own =
-				&config_listeners(broker->config, &all)[j];
-			if (listeners[i].advertised_port == 0 &&
-				str_equal(own->name, listeners[i].name))
-				listeners[i].advertised_port = broker->listeners[j].address.port;
-		}
+		if (!configs[i].is_advertised)
+			continue;
+		listeners[told] = configs[i];
+		if (listeners[told].advertised_port == 0)
+			listeners[told].advertised_port = broker->listeners[i].address.port;
+		told++;
 	}
 	for (uint32_t i = 0; i < dir_count; i++) {
 		const struct log_dir *dir = log_dirs_at(broker->log_dirs, i);
@@ -425,7 +422,7 @@ static int broker_register(struct broker *broker)
 	}
 	struct controller_registration registration = {
 		.listeners = listeners,
-		.listener_count = count,
+		.listener_count = told,
 		.rack = config_str(broker->config, SETTING_BROKER_RACK),
 		.directories = directories,
 		.directory_count = (int32_t)dir_count,

@@ -88,8 +88,8 @@ void epoch_cache_end_offset(const struct epoch_cache *cache, int32_t epoch, int6
 
 	*ret_epoch = -1;
 	*ret_end_offset = -1;
-	if (epoch < 0)
-		return;
+	if (epoch == -1)
+		return; /* asked for no epoch */
 	if (cache->count && epoch == epoch_cache_latest(cache)) {
 		*ret_epoch = epoch;
 		*ret_end_offset = log_end;

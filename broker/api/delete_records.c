@@ -4,12 +4,16 @@
  * its segments go with the next retention.
  */
 #include "broker/api/api.h"
+#include "broker/api/name_index.h"
+#include "broker/api/seen.h"
 
 enum { OFFSET_HIGH_WATERMARK = -1 };
 
 struct delete_records_errand {
 	struct errand errand;
+	struct uuid topic_id;
 	int64_t offset;
+	int16_t refused; /* Kafka's error that was known without asking the partition */
 	struct delete_records_response_delete_records_partition_result *answer;
 };
 
@@ -58,70 +62,116 @@ static void delete_records_finished(struct request *request)
 	request_complete(request);
 }
 
-void handle_delete_records(struct request *request)
+static int16_t delete_records_topic_check(
+	const struct request *request, const struct image_topic *topic, struct str name)
+{
+	if (!authorize(request, ACL_DELETE, RESOURCE_TOPIC, name))
+		return KAFKA_TOPIC_AUTHORIZATION_FAILED;
+	if (!topic)
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	return topic_name_is_internal(name) ? KAFKA_INVALID_TOPIC_EXCEPTION : 0;
+}
+
+/* One topic of the request, into OUT; of a partition that is named again the last offset counts. */
+static void delete_records_topic(struct request *request, struct seen *seen,
+	const struct delete_records_request_delete_records_topic *in,
+	struct delete_records_response_delete_records_topic_result *out)
+{
+	struct delete_records_work *work = request->context;
+	const struct image_topic *topic = image_topic_by_name(request->image, in->name);
+	int16_t error = delete_records_topic_check(request, topic, in->name);
+
+	for (int32_t j = 0; j < in->partitions_count; j++) {
+		int32_t index = in->partitions[j].partition_index;
+		void **seen_before = seen_add(seen, out, index);
+		struct delete_records_errand *errand = *seen_before;
+
+		if (errand) {
+			errand->offset = in->partitions[j].offset;
+			continue;
+		}
+		errand = &work->list[work->count++];
+		*seen_before = errand;
+		errand->offset = in->partitions[j].offset;
+		errand->answer = &out->partitions[out->partitions_count++];
+		errand->answer->partition_index = index;
+		errand->answer->low_watermark = -1;
+		errand->refused = error;
+		if (!error && (index < 0 || index >= (int32_t)image_partition_count(topic)))
+			errand->refused = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+		if (topic)
+			errand->topic_id = topic->id;
+	}
+}
+
+static bool delete_records_prepare(
+	struct request *request, struct name_index *names, uint32_t partitions)
 {
 	const struct delete_records_request *message = request->message;
 	struct delete_records_response *response = request->response;
-	struct delete_records_work *work = request_new(request, struct delete_records_work);
 	int32_t topics = max_of(message->topics_count, 0);
-	uint32_t partitions = 0;
+	struct seen seen;
 
-	for (int32_t i = 0; i < topics; i++)
-		partitions += (uint32_t)max_of(message->topics[i].partitions_count, 0);
 	response->topics =
 		schema_new_array(&delete_records_response_delete_records_topic_result_schema,
 			&request->arena, topics);
-	if (!work || !response->topics ||
+	int32_t *sizes = request_new_array(request, int32_t, (size_t)topics);
+	if (!response->topics || !sizes ||
+		!seen_init(&seen, &request->arena, partitions, request_seed(request)))
+		return false;
+	for (int32_t i = 0; i < topics; i++)
+		sizes[name_index_place(names, message->topics[i].name)] +=
+			max_of(message->topics[i].partitions_count, 0);
+	response->topics_count = names->count;
+	for (int32_t i = 0; i < topics; i++) {
+		int32_t place = name_index_place(names, message->topics[i].name);
+		struct delete_records_response_delete_records_topic_result *out =
+			&response->topics[place];
+
+		if (!out->partitions) {
+			out->name = message->topics[i].name;
+			out->partitions = schema_new_array(
+				&delete_records_response_delete_records_partition_result_schema,
+				&request->arena, sizes[place]);
+			if (!out->partitions)
+				return false;
+		}
+		delete_records_topic(request, &seen, &message->topics[i], out);
+	}
+	return true;
+}
+
+void handle_delete_records(struct request *request)
+{
+	const struct delete_records_request *message = request->message;
+	struct delete_records_work *work = request_new(request, struct delete_records_work);
+	struct name_index names;
+	uint32_t partitions = 0;
+
+	for (int32_t i = 0; i < message->topics_count; i++)
+		partitions += (uint32_t)max_of(message->topics[i].partitions_count, 0);
+	if (!work ||
 		!(work->list = request_new_array(
-			  request, struct delete_records_errand, partitions))) {
+			  request, struct delete_records_errand, partitions)) ||
+		!name_index_init(&names, &request->arena, max_of(message->topics_count, 0),
+			request->shard->seed)) {
 		request_out_of_memory(request);
 		return;
 	}
-	response->topics_count = topics;
 	request->context = work;
+	bool prepared = delete_records_prepare(request, &names, partitions);
+	name_index_done(&names);
+	if (!prepared) {
+		request_out_of_memory(request);
+		return;
+	}
 	errands_init(&work->errands, request, delete_records_finished);
-
-	for (int32_t i = 0; i < topics; i++) {
-		const struct delete_records_request_delete_records_topic *in = &message->topics[i];
-		struct delete_records_response_delete_records_topic_result *out =
-			&response->topics[i];
-		const struct image_topic *topic = image_topic_by_name(request->image, in->name);
-		int32_t count = max_of(in->partitions_count, 0);
-		int16_t error = 0;
-
-		if (!authorize(request, ACL_DELETE, RESOURCE_TOPIC, in->name))
-			error = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-		else if (!topic)
-			error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-		else if (topic_name_is_internal(in->name))
-			error = KAFKA_INVALID_TOPIC_EXCEPTION;
-		out->name = in->name;
-		out->partitions = schema_new_array(
-			&delete_records_response_delete_records_partition_result_schema,
-			&request->arena, count);
-		if (!out->partitions) {
-			request_out_of_memory(request);
-			return;
-		}
-		out->partitions_count = count;
-		for (int32_t j = 0; j < count; j++) {
-			struct delete_records_response_delete_records_partition_result *answer =
-				&out->partitions[j];
-			int32_t index = in->partitions[j].partition_index;
-
-			answer->partition_index = index;
-			answer->low_watermark = -1;
-			answer->error_code = error;
-			if (!error && (index < 0 || index >= (int32_t)image_partition_count(topic)))
-				answer->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-			if (answer->error_code)
-				continue;
-			struct delete_records_errand *errand = &work->list[work->count++];
-			errand->offset = in->partitions[j].offset;
-			errand->answer = answer;
-			errand_prepare(&work->errands, &errand->errand, &topic->id, index,
-				delete_records_at_home);
-		}
+	for (uint32_t i = 0; i < work->count; i++) {
+		struct delete_records_errand *errand = &work->list[i];
+		errand->errand.error = errand->refused;
+		if (!errand->refused)
+			errand_prepare(&work->errands, &errand->errand, &errand->topic_id,
+				errand->answer->partition_index, delete_records_at_home);
 	}
 	errands_go(&work->errands);
 }

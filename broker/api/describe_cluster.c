@@ -20,7 +20,6 @@ void handle_describe_cluster(struct request *request)
 					  request, RESOURCE_CLUSTER, CLUSTER_RESOURCE_NAME)
 				: 0;
 	if (request->version >= 1 && message->endpoint_type != ENDPOINT_BROKER) {
-		response->endpoint_type = message->endpoint_type;
 		if (message->endpoint_type == ENDPOINT_CONTROLLER) {
 			response->error_code = KAFKA_MISMATCHED_ENDPOINT_TYPE;
 			response->error_message = STR("The request was sent to an endpoint of type "

@@ -49,10 +49,8 @@ static bool producers_fill(struct request *request, struct producers_errand *err
 	struct describe_producers_response_partition_response *answer = errand->answer;
 
 	answer->error_code = errand->errand.error;
-	if (errand->errand.error) {
-		answer->error_message = kafka_error_message(errand->errand.error);
+	if (errand->errand.error)
 		return true;
-	}
 	answer->active_producers =
 		schema_new_array(&describe_producers_response_producer_state_schema,
 			&request->arena, (int32_t)errand->count);
@@ -141,10 +139,13 @@ void handle_describe_producers(struct request *request)
 				partition_error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 			if (partition_error) {
 				answer->error_code = partition_error;
-				answer->error_message =
-					partition_error == KAFKA_INVALID_TOPIC_EXCEPTION
-						? problem
-						: kafka_error_message(partition_error);
+				/* Kafka explains what is wrong with a topic, not with a partition.
+				 */
+				if (error)
+					answer->error_message =
+						error == KAFKA_INVALID_TOPIC_EXCEPTION
+							? problem
+							: kafka_error_message(error);
 				continue;
 			}
 			struct producers_errand *errand = &work->list[work->count++];

@@ -61,6 +61,11 @@ static void fetch_at_home(struct part *part_base, struct partition *partition)
 	part->log_start = log_start(partition->log);
 	part->seen_end = fetch_end(fetch, partition);
 	part->error = partition_leader_check(partition, want->current_leader_epoch);
+	if (!part->error && want->is_stranger)
+		part->error = KAFKA_NOT_LEADER_OR_FOLLOWER;
+	/* Kafka's reader throws at a negative limit, which nobody expects. */
+	if (!part->error && (want->max_bytes < 0 || fetch->max_bytes < 0))
+		part->error = KAFKA_UNKNOWN_SERVER_ERROR;
 	if (part->error) {
 		part_return(part_base);
 		return;
@@ -410,6 +415,7 @@ static void fetch_answer(struct fetch *fetch)
 static int16_t fetch_resolve(
 	struct request *request, const struct fetch_plan *plan, struct fetch_want *want)
 {
+	const struct fetch_request *message = request->message;
 	const struct image_topic *topic =
 		plan->uses_topic_ids ? image_topic_by_id(request->image, &want->key.topic_id)
 				     : image_topic_by_name(request->image, want->key.topic);
@@ -424,7 +430,52 @@ static int16_t fetch_resolve(
 		want->key.index >= (int32_t)image_partition_count(topic))
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	want->id = topic->id;
+	want->is_stranger = plan->is_follower &&
+			    !partition_has_replica(image_partition(topic, want->key.index),
+				    request->version >= 15 ? message->replica_state.replica_id
+							   : message->replica_id);
 	return 0;
+}
+
+/* A request that Kafka fails as a whole, by an exception while it reads it: every partition gets
+ * the error, or from version 13 on none is named. */
+static void fetch_fail(struct request *request, int16_t error)
+{
+	const struct fetch_request *message = request->message;
+	struct fetch_response *response = request->response;
+	int32_t topics = request->version < 13 ? max_of(message->topics_count, 0) : 0;
+
+	response->error_code = error;
+	response->session_id = message->session_id;
+	response->responses = schema_new_array(
+		&fetch_response_fetchable_topic_response_schema, &request->arena, topics);
+	if (!response->responses) {
+		request_out_of_memory(request);
+		return;
+	}
+	response->responses_count = topics;
+	for (int32_t i = 0; i < topics; i++) {
+		struct fetch_response_fetchable_topic_response *out = &response->responses[i];
+		int32_t count = max_of(message->topics[i].partitions_count, 0);
+
+		out->topic = message->topics[i].topic;
+		out->partitions = schema_new_array(
+			&fetch_response_partition_data_schema, &request->arena, count);
+		if (!out->partitions) {
+			request_out_of_memory(request);
+			return;
+		}
+		out->partitions_count = count;
+		for (int32_t j = 0; j < count; j++) {
+			out->partitions[j].partition_index =
+				message->topics[i].partitions[j].partition;
+			out->partitions[j].error_code = error;
+			out->partitions[j].high_watermark = -1;
+			out->partitions[j].records.bytes =
+				(struct bytes){.data = (const uint8_t *)"", .size = 0};
+		}
+	}
+	request_complete(request);
 }
 
 static void fetch_begin(struct request *request)
@@ -482,8 +533,14 @@ static void fetch_begin(struct request *request)
 
 void handle_fetch(struct request *request)
 {
+	const struct fetch_request *message = request->message;
 	unsigned shard = fetch_session_shard(request);
 
+	if (request->version >= 4 && message->isolation_level != 0 &&
+		message->isolation_level != 1) {
+		fetch_fail(request, KAFKA_UNKNOWN_SERVER_ERROR);
+		return;
+	}
 	if (shard == request->shard->index)
 		fetch_begin(request);
 	else

@@ -39,6 +39,7 @@ struct fetch_want {
 	struct fetch_want *next_same_hash; /* private to the plan's set */
 
 	int16_t refused;	 /* Kafka's error that was known without asking the partition; 0 */
+	bool is_stranger;	 /* a follower asks that is no replica */
 	struct uuid id;		 /* of the topic in the image */
 	struct fetch_part *part; /* NULL when refused */
 	struct fetch_session_partition *cached; /* of an incremental session */

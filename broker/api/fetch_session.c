@@ -465,7 +465,8 @@ static bool session_partition_answer(struct fetch_session *session,
 	return respond;
 }
 
-/* Wants in the order of the answer: what partitions said, then what was refused at once. */
+/* Wants in the order of the answer: what partitions said, then unknown topics, then what else was
+ * refused at once. */
 static int plan_order(const struct fetch_plan *plan, struct request *request, uint32_t **ret_order)
 {
 	uint32_t *order = request_new_array(request, uint32_t, plan->want_count);
@@ -473,9 +474,10 @@ static int plan_order(const struct fetch_plan *plan, struct request *request, ui
 
 	if (!order)
 		return -ENOMEM;
-	for (int refused = 0; refused < 2; refused++) {
+	for (int group = 0; group < 3; group++) {
 		for (uint32_t i = 0; i < plan->want_count; i++) {
-			if ((plan->wants[i].refused != 0) == refused)
+			int16_t refused = plan->wants[i].refused;
+			if ((refused == 0 ? 0 : refused == KAFKA_UNKNOWN_TOPIC_ID ? 1 : 2) == group)
 				order[count++] = i;
 		}
 	}

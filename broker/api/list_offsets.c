@@ -3,6 +3,7 @@
  * indexes. Version 0 answers a list of segment boundaries ("old style offsets").
  */
 #include "broker/api/api.h"
+#include "broker/api/name_index.h"
 #include "broker/api/seen.h"
 
 enum { LIST_OFFSETS_OLD_STYLE_MAX = 1024 }; /* offsets a partition in one answer of version 0 */
@@ -21,6 +22,7 @@ struct list_offsets_errand {
 	struct log_time_lookup lookup;
 	const struct list_offsets_request_list_offsets_partition *ask;
 	struct list_offsets_response_list_offsets_partition_response *answer;
+	struct uuid topic_id;
 	int64_t end;	  /* what the asker may see: nothing at or behind it is answered */
 	int64_t *offsets; /* version 0 */
 	int32_t offsets_count;
@@ -135,6 +137,8 @@ static void list_offsets_finished(struct request *request)
 
 	for (uint32_t i = 0; i < work->count; i++) {
 		struct list_offsets_errand *errand = &work->list[i];
+		if (errand->answer->error_code)
+			continue; /* it was not asked for */
 		errand->answer->error_code = errand->errand.error;
 		if (errand->errand.error) {
 			list_offsets_set(errand, -1, -1, -1);
@@ -163,87 +167,144 @@ static int list_offsets_version_of(int64_t timestamp)
 	}
 }
 
-void handle_list_offsets(struct request *request)
+/* An isolation level that does not exist fails the whole request, in Kafka with the error of an
+ * exception that nobody expected. */
+static bool list_offsets_isolation_is_known(const struct request *request)
+{
+	const struct list_offsets_request *message = request->message;
+
+	return request->version < 2 || message->isolation_level == 0 ||
+	       message->isolation_level == 1;
+}
+
+static int16_t list_offsets_check(const struct request *request, const struct image_topic *topic,
+	bool allowed, const struct list_offsets_request_list_offsets_partition *ask)
+{
+	int lowest = list_offsets_version_of(ask->timestamp);
+
+	if (!list_offsets_isolation_is_known(request))
+		return KAFKA_UNKNOWN_SERVER_ERROR;
+	if (!allowed)
+		return KAFKA_TOPIC_AUTHORIZATION_FAILED;
+	if (lowest < 0 || lowest > request->version)
+		return KAFKA_UNSUPPORTED_VERSION;
+	if (!topic || ask->partition_index < 0 ||
+		ask->partition_index >= (int32_t)image_partition_count(topic))
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	if (request->version == 0 && ask->max_num_offsets < 0)
+		return KAFKA_UNKNOWN_SERVER_ERROR;
+	return 0;
+}
+
+/* One partition that is asked for, into OUT; a repeated one makes the first wrong, as both can't be
+ * answered. */
+static bool list_offsets_ask(struct request *request, struct seen *seen,
+	const struct image_topic *topic, bool allowed,
+	const struct list_offsets_request_list_offsets_partition *ask,
+	struct list_offsets_response_list_offsets_topic_response *out)
+{
+	struct list_offsets *work = request->context;
+	void **seen_before = seen_add(seen, out, ask->partition_index);
+	struct list_offsets_response_list_offsets_partition_response *answer = *seen_before;
+
+	if (answer && request->version > 0) {
+		answer->error_code = KAFKA_INVALID_REQUEST;
+		return true;
+	}
+	answer = &out->partitions[out->partitions_count++];
+	*seen_before = answer;
+	answer->partition_index = ask->partition_index;
+	answer->timestamp = -1;
+	answer->offset = -1;
+	answer->error_code = list_offsets_check(request, topic, allowed, ask);
+	if (answer->error_code)
+		return true;
+	struct list_offsets_errand *errand = &work->list[work->count++];
+	errand->ask = ask;
+	errand->answer = answer;
+	errand->topic_id = topic->id;
+	if (request->version == 0) {
+		int32_t room = min_of(ask->max_num_offsets, (int32_t)LIST_OFFSETS_OLD_STYLE_MAX);
+		errand->offsets = request_new_array(request, int64_t, (size_t)room + 1);
+		return errand->offsets != NULL;
+	}
+	return true;
+}
+
+static bool list_offsets_prepare(
+	struct request *request, struct name_index *names, uint32_t partitions)
 {
 	const struct list_offsets_request *message = request->message;
 	struct list_offsets_response *response = request->response;
-	struct list_offsets *work = request_new(request, struct list_offsets);
-	uint32_t partitions = 0;
+	int32_t topics = max_of(message->topics_count, 0);
 	struct seen seen;
+
+	response->topics = schema_new_array(
+		&list_offsets_response_list_offsets_topic_response_schema, &request->arena, topics);
+	int32_t *sizes = request_new_array(request, int32_t, (size_t)topics);
+	if (!response->topics || !sizes ||
+		!seen_init(&seen, &request->arena, partitions, request_seed(request)))
+		return false;
+	for (int32_t i = 0; i < topics; i++)
+		sizes[name_index_place(names, message->topics[i].name)] +=
+			max_of(message->topics[i].partitions_count, 0);
+	response->topics_count = names->count;
+	for (int32_t i = 0; i < topics; i++) {
+		const struct list_offsets_request_list_offsets_topic *in = &message->topics[i];
+		int32_t place = name_index_place(names, in->name);
+		struct list_offsets_response_list_offsets_topic_response *out =
+			&response->topics[place];
+		const struct image_topic *topic = image_topic_by_name(request->image, in->name);
+		bool allowed = authorize(request, ACL_DESCRIBE, RESOURCE_TOPIC, in->name);
+
+		if (!out->partitions) {
+			out->name = in->name;
+			out->partitions = schema_new_array(
+				&list_offsets_response_list_offsets_partition_response_schema,
+				&request->arena, sizes[place]);
+			if (!out->partitions)
+				return false;
+		}
+		for (int32_t j = 0; j < in->partitions_count; j++) {
+			if (!list_offsets_ask(
+				    request, &seen, topic, allowed, &in->partitions[j], out))
+				return false;
+		}
+	}
+	return true;
+}
+
+void handle_list_offsets(struct request *request)
+{
+	const struct list_offsets_request *message = request->message;
+	struct list_offsets *work = request_new(request, struct list_offsets);
+	struct name_index names;
+	uint32_t partitions = 0;
 
 	for (int32_t i = 0; i < message->topics_count; i++)
 		partitions += (uint32_t)max_of(message->topics[i].partitions_count, 0);
-	int32_t topics = max_of(message->topics_count, 0);
-	response->topics = schema_new_array(
-		&list_offsets_response_list_offsets_topic_response_schema, &request->arena, topics);
-	if (!work || !response->topics ||
-		!seen_init(&seen, &request->arena, partitions, request_seed(request)) ||
+	if (!work ||
 		!(work->list = request_new_array(
-			  request, struct list_offsets_errand, partitions))) {
+			  request, struct list_offsets_errand, partitions)) ||
+		!name_index_init(&names, &request->arena, max_of(message->topics_count, 0),
+			request->shard->seed)) {
 		request_out_of_memory(request);
 		return;
 	}
-	response->topics_count = topics;
 	request->context = work;
+	bool prepared = list_offsets_prepare(request, &names, partitions);
+	name_index_done(&names);
+	if (!prepared) {
+		request_out_of_memory(request);
+		return;
+	}
 	errands_init(&work->errands, request, list_offsets_finished);
-
-	for (int32_t i = 0; i < topics; i++) {
-		const struct list_offsets_request_list_offsets_topic *in = &message->topics[i];
-		struct list_offsets_response_list_offsets_topic_response *out =
-			&response->topics[i];
-		const struct image_topic *topic = image_topic_by_name(request->image, in->name);
-		bool allowed = authorize(request, ACL_DESCRIBE, RESOURCE_TOPIC, in->name);
-		int32_t count = max_of(in->partitions_count, 0);
-
-		out->name = in->name;
-		out->partitions = schema_new_array(
-			&list_offsets_response_list_offsets_partition_response_schema,
-			&request->arena, count);
-		if (!out->partitions) {
-			request_out_of_memory(request);
-			return;
-		}
-		out->partitions_count = count;
-		for (int32_t j = 0; j < count; j++) {
-			const struct list_offsets_request_list_offsets_partition *ask =
-				&in->partitions[j];
-			struct list_offsets_response_list_offsets_partition_response *answer =
-				&out->partitions[j];
-			int lowest = list_offsets_version_of(ask->timestamp);
-
-			answer->partition_index = ask->partition_index;
-			answer->timestamp = -1;
-			answer->offset = -1;
-			if (!allowed)
-				answer->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-			else if (lowest < 0 || lowest > request->version)
-				answer->error_code = KAFKA_UNSUPPORTED_VERSION;
-			else if (!topic || ask->partition_index < 0 ||
-				 ask->partition_index >= (int32_t)image_partition_count(topic))
-				answer->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-			else if (request->version > 0 &&
-				 seen_add(&seen, topic, ask->partition_index))
-				answer->error_code = KAFKA_INVALID_REQUEST;
-			if (answer->error_code)
-				continue;
-			struct list_offsets_errand *errand = &work->list[work->count++];
-			errand->ask = ask;
-			errand->answer = answer;
-			if (request->version == 0) {
-				/* As many as asked, but never more than a partition can have
-				 * segments worth telling. */
-				int32_t room = min_of(max_of(ask->max_num_offsets, 0),
-					(int32_t)LIST_OFFSETS_OLD_STYLE_MAX);
-				errand->offsets =
-					request_new_array(request, int64_t, (size_t)room + 1);
-				if (!errand->offsets) {
-					request_out_of_memory(request);
-					return;
-				}
-			}
-			errand_prepare(&work->errands, &errand->errand, &topic->id,
-				ask->partition_index, list_offsets_at_home);
-		}
+	for (uint32_t i = 0; i < work->count; i++) {
+		struct list_offsets_errand *errand = &work->list[i];
+		/* One that was named again later is not asked for. */
+		if (!errand->answer->error_code)
+			errand_prepare(&work->errands, &errand->errand, &errand->topic_id,
+				errand->ask->partition_index, list_offsets_at_home);
 	}
 	errands_go(&work->errands);
 }

@@ -9,6 +9,7 @@
 #include "broker/api/api.h"
 #include "broker/api/brokers.h"
 #include "broker/api/controller_call.h"
+#include "broker/api/name_index.h"
 
 enum { OPERATIONS_NOT_ASKED = INT32_MIN };
 
@@ -271,18 +272,23 @@ static bool metadata_collect_missing(struct request *request, struct metadata_wo
 	if (!create->topics)
 		return false;
 	create->timeout_ms = config_int(request->shard->config, SETTING_REQUEST_TIMEOUT_MS);
-	bool cluster_wide = authorize_cluster(request, ACL_CREATE);
-	for (int32_t i = 0; i < message->topics_count; i++) {
+	struct name_index names;
+	if (!name_index_init(&names, &request->arena, max_of(message->topics_count, 0),
+		    request->shard->seed))
+		return false;
+	bool cluster_wide = authorize_cluster(request, ACL_CREATE), done = true;
+	for (int32_t i = 0; i < message->topics_count && done; i++) {
 		struct str name = message->topics[i].name;
 		if (!uuid_is_zero(&message->topics[i].topic_id) || str_is_null(name) ||
 			image_topic_by_name(request->image, name) || !topic_name_is_valid(name) ||
 			!authorize(request, ACL_DESCRIBE, RESOURCE_TOPIC, name) ||
-			(!cluster_wide && !authorize(request, ACL_CREATE, RESOURCE_TOPIC, name)))
+			(!cluster_wide && !authorize(request, ACL_CREATE, RESOURCE_TOPIC, name)) ||
+			name_index_place(&names, name) < create->topics_count)
 			continue;
-		if (!auto_topic_describe(request, name, &create->topics[create->topics_count++]))
-			return false;
+		done = auto_topic_describe(request, name, &create->topics[create->topics_count++]);
 	}
-	return true;
+	name_index_done(&names);
+	return done;
 }
 
 void handle_metadata(struct request *request)
@@ -313,7 +319,8 @@ void handle_metadata(struct request *request)
 		for (int32_t j = 0; j < message->topics_count; j++) {
 			struct str name = message->topics[j].name;
 			metadata_topic_error(&response->topics[j],
-				str_is_null(name) ? STR("") : name, NULL, KAFKA_INVALID_REQUEST);
+				str_is_null(name) ? STR("") : name, &message->topics[j].topic_id,
+				KAFKA_INVALID_REQUEST);
 		}
 		request_complete(request);
 		return;

@@ -60,6 +60,8 @@ static void produce_finish(struct request *request)
 	request_complete(request);
 }
 
+static bool produce_tells_log_start(const struct log_append *append, int16_t error);
+
 static void produce_part_answer(struct produce_part *part)
 {
 	struct produce_response_partition_produce_response *answer = part->answer;
@@ -70,13 +72,17 @@ static void produce_part_answer(struct produce_part *part)
 	answer->error_code = error;
 	answer->base_offset = error ? -1 : append->base_offset;
 	answer->log_append_time_ms = error ? -1 : append->log_append_time_ms;
-	answer->log_start_offset = part->part.error ? -1 : append->log_start;
+	answer->log_start_offset = part->part.error || !produce_tells_log_start(append, error)
+					   ? -1
+					   : append->log_start;
 	if (!error)
 		return;
 	part->produce->failed = true;
 	if (part->part.error)
 		return;
 	answer->error_message = str_from(append->error_message);
+	if (error == KAFKA_CORRUPT_MESSAGE && !append->error_message)
+		answer->error_message = kafka_error_message(error);
 	if (append->record_error_count > 0) {
 		answer->record_errors =
 			schema_new_array(&produce_response_batch_index_and_error_message_schema,
@@ -126,7 +132,7 @@ static void produce_at_home(struct part *part, struct partition *partition)
 	append->log_start = log_start(partition->log);
 	int16_t error = partition_leader_check(partition, -1);
 	if (!error && produce_part->produce->acks == -1 &&
-		partition->isr_count < partition->min_isr)
+		partition->isr_count < min_of(partition->min_isr, partition->replica_count))
 		error = KAFKA_NOT_ENOUGH_REPLICAS;
 	if (error) {
 		append->error_code = error;
@@ -144,22 +150,165 @@ static void produce_at_home(struct part *part, struct partition *partition)
 	log_append(partition->log, append);
 }
 
-/* What Kafka's ProduceRequest.validateRecords refuses before anything is appended: 0 or an error
- * for the partition. From version 3 on exactly one batch of magic 2; before it legacy message sets,
- * zstd not before version 7. */
-static int16_t produce_records_check(
-	const struct request *request, struct bytes records, const char **ret_message)
+/* What Kafka's ProduceRequest.validateRecords refuses before anything is appended: 0 or the
+ * partition's error. From version 3 on exactly one batch, of magic 2, and zstd not before
+ * version 7. */
+static int16_t produce_records_check(const struct request *request, struct bytes records)
 {
-	if (records.size < 0 || records.size == 0) {
-		if (request->version < 3)
-			return 0;
-		*ret_message = records.size < 0 ? "Produce requests with version 3 or above must "
-						  "have record batches"
-						: "Produce requests with version 3 or above must "
-						  "have at least one record batch";
+	struct batch_header header;
+	int64_t size;
+
+	if (request->version < 3)
+		return 0;
+	size = records.size > 0 ? batch_next(records.data, (size_t)records.size, &header) : 0;
+	if (size == 0)
 		return KAFKA_INVALID_RECORD;
+	if (size < 0)
+		return batch_error_code((int)size);
+	if (header.magic != 2)
+		return KAFKA_INVALID_RECORD;
+	if (request->version < 7 && batch_compression(&header) == COMPRESSION_ZSTD)
+		return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+	struct batch_header second;
+	return batch_next(records.data + size, (size_t)(records.size - size), &second) == 0
+		       ? 0
+		       : KAFKA_INVALID_RECORD;
+}
+
+/* Does any batch of the request belong to a transaction? */
+static bool produce_is_transactional(const struct produce_request *message)
+{
+	for (int32_t i = 0; i < message->topic_data_count; i++) {
+		for (int32_t j = 0; j < message->topic_data[i].partition_data_count; j++) {
+			struct bytes records =
+				message->topic_data[i].partition_data[j].records.bytes;
+			struct batch_header header;
+			if (records.size > 0 &&
+				batch_next(records.data, (size_t)records.size, &header) > 0 &&
+				batch_is_transactional(&header))
+				return true;
+		}
 	}
+	return false;
+}
+
+/* Kafka tells where the log starts only when the log itself refused the batch. */
+static bool produce_tells_log_start(const struct log_append *append, int16_t error)
+{
+	switch (error) {
+	case KAFKA_CORRUPT_MESSAGE:
+	case KAFKA_MESSAGE_TOO_LARGE:
+	case KAFKA_RECORD_LIST_TOO_LARGE:
+	case KAFKA_NOT_LEADER_OR_FOLLOWER:
+	case KAFKA_UNKNOWN_TOPIC_OR_PARTITION:
+	case KAFKA_KAFKA_STORAGE_ERROR:
+		return false;
+	case KAFKA_INVALID_RECORD:
+		return append->record_error_count > 0;
+	default:
+		return true;
+	}
+}
+
+/* What is wrong with all partitions of a topic: 0, or Kafka's error. *RET_TOPIC is NULL when it
+ * isn't known. */
+static int16_t produce_topic_check(struct request *request,
+	const struct produce_request_topic_produce_data *in, const struct image_topic **ret_topic)
+{
+	bool by_id = request->version >= 13;
+	const struct image_topic *topic = by_id ? image_topic_by_id(request->image, &in->topic_id)
+						: image_topic_by_name(request->image, in->name);
+	struct str name = topic ? topic->name : in->name;
+
+	*ret_topic = topic;
+	if (by_id && !topic)
+		return KAFKA_UNKNOWN_TOPIC_ID;
+	if (!authorize(request, ACL_WRITE, RESOURCE_TOPIC, name))
+		return KAFKA_TOPIC_AUTHORIZATION_FAILED;
+	if (!topic)
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	return 0;
+}
+
+static int16_t produce_partition_check(const struct request *request,
+	const struct image_topic *topic, const struct produce_request_partition_produce_data *data)
+{
+	const struct produce_request *message = request->message;
+
+	if (data->index < 0 || data->index >= (int32_t)image_partition_count(topic))
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	if (message->acks < -1 || message->acks > 1)
+		return KAFKA_INVALID_REQUIRED_ACKS;
+	if (topic_name_is_internal(topic->name) &&
+		!str_equal(request->client_id, STR("__admin_client")))
+		return KAFKA_INVALID_TOPIC_EXCEPTION;
+	return produce_records_check(request, data->records.bytes);
+}
+
+/* One topic of the request into OUT: refused at once, or a part for each partition. False when the
+ * arena is exhausted. */
+static bool produce_topic(struct produce *produce,
+	const struct produce_request_topic_produce_data *in, int16_t refused,
+	struct produce_response_topic_produce_response *out)
+{
+	struct request *request = produce->request;
+	const struct image_topic *topic;
+	int16_t topic_error = produce_topic_check(request, in, &topic);
+
+	out->name = in->name;
+	out->topic_id = in->topic_id;
+	out->partition_responses =
+		schema_new_array(&produce_response_partition_produce_response_schema,
+			&request->arena, in->partition_data_count);
+	if (!out->partition_responses)
+		return false;
+	out->partition_responses_count = in->partition_data_count;
+	if (refused)
+		topic_error = refused;
+	for (int32_t j = 0; j < in->partition_data_count; j++) {
+		const struct produce_request_partition_produce_data *data = &in->partition_data[j];
+		struct produce_response_partition_produce_response *answer =
+			&out->partition_responses[j];
+
+		answer->index = data->index;
+		answer->base_offset = -1;
+		answer->log_append_time_ms = -1;
+		answer->log_start_offset = -1;
+		answer->error_code =
+			topic_error ? topic_error : produce_partition_check(request, topic, data);
+		if (answer->error_code) {
+			produce->failed = true;
+			continue;
+		}
+		struct produce_part *part = &produce->parts[produce->part_count++];
+		part->produce = produce;
+		part->answer = answer;
+		part->records = data->records.bytes;
+		part->part.asker = request->shard;
+		part->part.topic_id = topic->id;
+		part->part.index = data->index;
+		part->part.image_offset = image_position(request->image).offset;
+		part->part.at_home = produce_at_home;
+		part->part.back = produce_part_back;
+	}
+	return true;
+}
+
+/* What is wrong with the request as a whole: transactions that the principal may not write, or that
+ * no coordinator has begun. */
+static int16_t produce_transaction_check(const struct request *request)
+{
+	const struct produce_request *message = request->message;
+
+	if (!produce_is_transactional(message))
+		return 0;
+	if (str_is_null(message->transactional_id) ||
+		!authorize(
+			request, ACL_WRITE, RESOURCE_TRANSACTIONAL_ID, message->transactional_id))
+		return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+	/* A batch of a transaction that nobody can end would hold the last stable offset for ever.
+	 */
+	return KAFKA_INVALID_TXN_STATE;
 }
 
 void handle_produce(struct request *request)
@@ -167,103 +316,30 @@ void handle_produce(struct request *request)
 	struct produce_request *message = request->message;
 	struct produce_response *response = request->response;
 	struct produce *produce = request_new(request, struct produce);
+	int16_t refused = produce_transaction_check(request);
 	uint32_t partitions = 0;
 
-	if (!produce) {
+	for (int32_t i = 0; i < message->topic_data_count; i++)
+		partitions += (uint32_t)max_of(message->topic_data[i].partition_data_count, 0);
+	response->responses = schema_new_array(&produce_response_topic_produce_response_schema,
+		&request->arena, max_of(message->topic_data_count, 0));
+	if (!produce || !response->responses ||
+		!(produce->parts = request_new_array(request, struct produce_part, partitions))) {
 		request_out_of_memory(request);
 		return;
 	}
 	request->context = produce;
+	request->release = produce_release;
 	produce->request = request;
 	produce->acks = message->acks;
-	for (int32_t i = 0; i < message->topic_data_count; i++)
-		partitions += (uint32_t)max_of(message->topic_data[i].partition_data_count, 0);
-	produce->parts = request_new_array(request, struct produce_part, partitions);
-	response->responses = schema_new_array(&produce_response_topic_produce_response_schema,
-		&request->arena, max_of(message->topic_data_count, 0));
-	if (!produce->parts || !response->responses) {
-		request_out_of_memory(request);
-		return;
-	}
-	response->responses_count = max_of(message->topic_data_count, 0);
-	request->release = produce_release;
-	bool acks_valid = message->acks >= -1 && message->acks <= 1;
-	bool transaction_denied = !str_is_null(message->transactional_id) &&
-				  !authorize(request, ACL_WRITE, RESOURCE_TRANSACTIONAL_ID,
-					  message->transactional_id);
-
 	for (int32_t i = 0; i < message->topic_data_count; i++) {
-		const struct produce_request_topic_produce_data *in = &message->topic_data[i];
-		struct produce_response_topic_produce_response *out = &response->responses[i];
-		int32_t count = max_of(in->partition_data_count, 0);
-		int16_t topic_error = 0;
-		struct str name = in->name;
-		const struct image_topic *topic;
-
-		out->name = in->name;
-		out->topic_id = in->topic_id;
-		out->partition_responses =
-			schema_new_array(&produce_response_partition_produce_response_schema,
-				&request->arena, count);
-		if (!out->partition_responses) {
+		/* Kafka answers by partitions: a topic without any is not in the answer. */
+		if (message->topic_data[i].partition_data_count <= 0)
+			continue;
+		if (!produce_topic(produce, &message->topic_data[i], refused,
+			    &response->responses[response->responses_count++])) {
 			request_out_of_memory(request);
 			return;
-		}
-		out->partition_responses_count = count;
-		if (request->version >= 13) {
-			topic = image_topic_by_id(request->image, &in->topic_id);
-			if (topic)
-				name = topic->name;
-			else
-				topic_error = KAFKA_UNKNOWN_TOPIC_ID;
-		} else {
-			topic = image_topic_by_name(request->image, in->name);
-			if (!topic)
-				topic_error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-		}
-		if (transaction_denied)
-			topic_error = KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-		else if ((topic || request->version < 13) &&
-			 !authorize(request, ACL_WRITE, RESOURCE_TOPIC, name))
-			topic_error = KAFKA_TOPIC_AUTHORIZATION_FAILED;
-		for (int32_t j = 0; j < count; j++) {
-			const struct produce_request_partition_produce_data *data =
-				&in->partition_data[j];
-			struct produce_response_partition_produce_response *answer =
-				&out->partition_responses[j];
-			const char *text = NULL;
-			int16_t error = topic_error;
-
-			answer->index = data->index;
-			answer->base_offset = -1;
-			answer->log_append_time_ms = -1;
-			answer->log_start_offset = -1;
-			if (!error && (data->index < 0 ||
-					      data->index >= (int32_t)image_partition_count(topic)))
-				error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-			if (!error && !acks_valid)
-				error = KAFKA_INVALID_REQUIRED_ACKS;
-			if (!error && topic_name_is_internal(name) &&
-				!str_equal(request->client_id, STR("__admin_client")))
-				error = KAFKA_INVALID_TOPIC_EXCEPTION;
-			if (!error)
-				error = produce_records_check(request, data->records.bytes, &text);
-			if (error) {
-				answer->error_code = error;
-				answer->error_message = str_from(text);
-				produce->failed = true;
-				continue;
-			}
-			struct produce_part *part = &produce->parts[produce->part_count++];
-			part->produce = produce;
-			part->answer = answer;
-			part->records = data->records.bytes;
-			part->part.asker = request->shard;
-			part->part.topic_id = topic->id;
-			part->part.index = data->index;
-			part->part.image_offset = image_position(request->image).offset;
-			part->part.at_home = produce_at_home;
-			part->part.back = produce_part_back;
 		}
 	}
 	produce->pending = produce->part_count;

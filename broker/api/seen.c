@@ -13,7 +13,7 @@ bool seen_init(struct seen *seen, struct arena *arena, uint32_t count, uint32_t 
 	return seen->slots != NULL;
 }
 
-bool seen_add(struct seen *seen, const void *topic, int32_t index)
+void **seen_add(struct seen *seen, const void *topic, int32_t index)
 {
 	/* A multiplicative hash; the seed keeps a client from choosing partitions that collide. */
 	uint64_t hash =
@@ -26,9 +26,9 @@ bool seen_add(struct seen *seen, const void *topic, int32_t index)
 		struct seen_slot *slot = &seen->slots[place & seen->mask];
 		if (!slot->topic) {
 			*slot = (struct seen_slot){.topic = topic, .index = index};
-			return false;
+			return &slot->value;
 		}
 		if (slot->topic == topic && slot->index == index)
-			return true;
+			return &slot->value;
 	}
 }

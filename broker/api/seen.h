@@ -9,6 +9,7 @@
 struct seen_slot {
 	const void *topic; /* NULL: free */
 	int32_t index;
+	void *value;
 };
 
 struct seen {
@@ -19,5 +20,6 @@ struct seen {
 
 /* Room for COUNT pairs. False when the arena is exhausted. */
 bool seen_init(struct seen *seen, struct arena *arena, uint32_t count, uint32_t seed);
-/* True when the pair was there already. TOPIC is not NULL. */
-bool seen_add(struct seen *seen, const void *topic, int32_t index);
+/* The value kept with a pair, which is NULL at first: points to where the caller keeps its own.
+ * TOPIC is not NULL. */
+void **seen_add(struct seen *seen, const void *topic, int32_t index);

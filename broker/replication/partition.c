@@ -244,6 +244,7 @@ static void partition_record_set(struct partition *partition, const struct parti
 	partition->leader_epoch = record->leader_epoch;
 	partition->partition_epoch = record->partition_epoch;
 	partition->isr_count = record->isr_count;
+	partition->replica_count = record->replicas_count;
 	partition->directory_id = partition_directory_of(record, partition->shard->broker->node_id);
 	if (new_epoch && partition->log) {
 		if (log_latest_epoch(partition->log) < partition->leader_epoch)

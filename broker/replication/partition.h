@@ -38,7 +38,7 @@ struct partition {
 	enum partition_state state;
 	struct log *log; /* NULL unless online */
 	int32_t leader, leader_epoch, partition_epoch;
-	int32_t isr_count, min_isr;
+	int32_t isr_count, replica_count, min_isr;
 	struct uuid directory_id; /* that the metadata assigns; zero: any */
 	struct log_config log_config;
 
