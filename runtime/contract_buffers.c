@@ -100,6 +100,7 @@ void buffers_are_waited_for_in_order(struct shard *shard, void *argument)
 
 struct fickle {
 	struct buffer_waiter large, small, late;
+	struct timer timer;
 	struct buffer_budget *budget;
 	struct buffer *held;
 };
@@ -113,14 +114,29 @@ static void fickle_late_ready(struct shard *shard, struct buffer_waiter *waiter)
 	machine_exit(shard, 0);
 }
 
+static void fickle_late_fire(struct shard *shard, struct timer *timer)
+{
+	struct fickle *fickle = container_of(timer, struct fickle, timer);
+
+	fickle->late.size = 1000;
+	fickle->late.ready = fickle_late_ready;
+	buffer_wait(shard, fickle->budget, &fickle->late);
+}
+
 static void fickle_small_ready(struct shard *shard, struct buffer_waiter *waiter)
 {
 	struct fickle *fickle = container_of(waiter, struct fickle, small);
 
-	/* Does not take what it waited for; the next one has not even tried before it waits. */
-	fickle->late.size = 1000;
-	fickle->late.ready = fickle_late_ready;
-	buffer_wait(shard, fickle->budget, &fickle->late);
+	/* Does not take what it waited for. */
+	fickle->timer.fire = fickle_late_fire;
+	timer_set(shard, &fickle->timer, shard_now_ns(shard) + 2 * NS_PER_MS);
+}
+
+static void fickle_large_fire(struct shard *shard, struct timer *timer)
+{
+	struct fickle *fickle = container_of(timer, struct fickle, timer);
+
+	buffer_wait_cancel(shard, &fickle->large);
 }
 
 static void fickle_large_ready(struct shard *shard, struct buffer_waiter *waiter)
@@ -129,7 +145,8 @@ static void fickle_large_ready(struct shard *shard, struct buffer_waiter *waiter
 }
 
 /* A large one holds up a small one and gives up: the small one is served although nothing came
- * back. One that waits while there is room is served too. */
+ * back. One that waits while there is room, without having tried, is served too. Each when nothing
+ * else has happened for a while. */
 void buffers_waiters_may_change_their_mind(struct shard *shard, void *argument)
 {
 	struct contract *contract = argument;
@@ -143,7 +160,8 @@ void buffers_waiters_may_change_their_mind(struct shard *shard, void *argument)
 	fickle->small.ready = fickle_small_ready;
 	buffer_wait(shard, fickle->budget, &fickle->large);
 	buffer_wait(shard, fickle->budget, &fickle->small);
-	buffer_wait_cancel(shard, &fickle->large);
+	fickle->timer.fire = fickle_large_fire;
+	timer_set(shard, &fickle->timer, shard_now_ns(shard) + 2 * NS_PER_MS);
 }
 
 enum { BUFFER_USERS = 24, BUFFER_TURNS = 300, BUFFER_LIMIT = 200000 };

@@ -44,32 +44,23 @@ struct chunk {
 	char data[CHUNK_SIZE];
 };
 
-/* While a chunk is free and somebody waits for one, the first in line is about to try again.
- * Whoever was offered a chunk and did not take it offers it on. */
-static void chunks_offer(struct linux_shard *shard)
-{
-	struct list_node *waiter =
-		shard->free_chunks ? list_pop_front(&shard->chunk_waiters) : NULL;
+static void chunk_start(struct chunk *chunk, struct linux_socket *socket);
 
-	if (!waiter)
-		return;
-	struct linux_socket *socket = container_of(waiter, struct linux_socket, chunk_waiter);
-	socket->chunk_pending = false;
-	shard_post(&shard->shard, &socket->again);
-}
-
+/* Goes to the first in line, if there is one: so a chunk is free only while nobody waits. */
 static void chunk_release(struct chunk *chunk)
 {
 	struct linux_shard *shard = chunk->home;
+	struct list_node *waiter = list_pop_front(&shard->chunk_waiters);
 
-	if (shard->chunk_count > CHUNKS_KEPT && list_is_empty(&shard->chunk_waiters)) {
+	if (waiter) {
+		chunk_start(chunk, container_of(waiter, struct linux_socket, chunk_waiter));
+	} else if (shard->chunk_count > CHUNKS_KEPT) {
 		shard->chunk_count--;
 		free(chunk);
-		return;
+	} else {
+		chunk->next_free = shard->free_chunks;
+		shard->free_chunks = chunk;
 	}
-	chunk->next_free = shard->free_chunks;
-	shard->free_chunks = chunk;
-	chunks_offer(shard);
 }
 
 void chunks_free(struct linux_shard *shard)
@@ -109,26 +100,13 @@ static void chunk_read(struct shard *none, struct task *task)
 	shard_deliver(chunk->home, &chunk->task);
 }
 
-/* Has a disk thread read the beginning of PIECE, or gets in line for that. -ENOMEM. */
-static int chunk_ask(
-	struct linux_shard *shard, struct linux_socket *socket, const struct piece *piece)
+/* Has a disk thread read the beginning of the piece that SOCKET sends. */
+static void chunk_start(struct chunk *chunk, struct linux_socket *socket)
 {
-	struct chunk *chunk = shard->free_chunks;
+	struct linux_shard *shard = linux_shard_of(socket->socket.shard);
+	const struct piece *piece = socket->socket.sending->ask.pieces;
 
-	socket->chunk_pending = true;
-	if (chunk) {
-		shard->free_chunks = chunk->next_free;
-	} else if (shard->chunk_count < CHUNKS_MAX && (chunk = malloc(sizeof(*chunk)))) {
-		shard->chunk_count++;
-	} else if (shard->chunk_count > 0) {
-		list_push_back(&shard->chunk_waiters, &socket->chunk_waiter);
-		return 0;
-	} else {
-		socket->chunk_pending = false;
-		return -ENOMEM;
-	}
-	memset(&chunk->task, 0, sizeof(chunk->task));
-	chunk->task.run = chunk_read;
+	chunk->task = (struct task){.run = chunk_read};
 	chunk->home = shard;
 	chunk->socket = socket;
 	chunk->file = file_ref(piece->file);
@@ -137,6 +115,25 @@ static int chunk_ask(
 	/* Found again when the socket is closed meanwhile. */
 	socket->chunk = chunk;
 	pool_submit(&shard->shard.machine->reads, &chunk->task);
+}
+
+/* Starts with a free chunk, or gets in line for one. 0 or -ENOMEM. */
+static int chunk_ask(struct linux_shard *shard, struct linux_socket *socket)
+{
+	struct chunk *chunk = shard->free_chunks;
+
+	if (chunk) {
+		shard->free_chunks = chunk->next_free;
+	} else if (shard->chunk_count < CHUNKS_MAX && (chunk = malloc(sizeof(*chunk)))) {
+		shard->chunk_count++;
+	} else if (shard->chunk_count == 0) {
+		return -ENOMEM;
+	}
+	socket->chunk_pending = true;
+	if (chunk)
+		chunk_start(chunk, socket);
+	else
+		list_push_back(&shard->chunk_waiters, &socket->chunk_waiter);
 	return 0;
 }
 
@@ -211,7 +208,7 @@ static int64_t send_slice(struct linux_shard *shard, struct linux_socket *socket
 	}
 	size_t size = min_of(piece->size, (size_t)SLICE_MAX);
 	if (!file_is_cached(&shard->shard, piece->file, piece->offset, size))
-		return chunk_ask(shard, socket, piece);
+		return chunk_ask(shard, socket);
 	off_t offset = (off_t)piece->offset;
 	ssize_t put = sendfile(socket->fd, linux_file_of(piece->file)->fd, &offset, size);
 	if (put == 0)
@@ -284,7 +281,6 @@ void send_again_run(struct shard *shard, struct task *task)
 
 	if (socket_op_is_open(socket->socket.sending))
 		send_advance(linux_shard_of(shard), socket);
-	chunks_offer(linux_shard_of(shard));
 }
 
 void send_abandon(struct linux_shard *shard, struct linux_socket *socket)
@@ -298,5 +294,4 @@ void send_abandon(struct linux_shard *shard, struct linux_socket *socket)
 			chunk_release(socket->chunk);
 		socket->chunk = NULL;
 	}
-	chunks_offer(shard);
 }
