@@ -29,9 +29,9 @@ static void call_there(struct shard *shard, struct task *task)
 	controller_submit(broker_shard_of(shard)->broker->controller, &call->op);
 }
 
-void controller_call(struct controller_call *call, struct request *request,
+static void controller_call_begin(struct controller_call *call, struct request *request,
 	enum controller_kind kind, const void *message, void *response,
-	void (*done)(struct controller_call *call))
+	void (*done)(struct controller_call *call), bool as_broker)
 {
 	call->request = request;
 	call->done = done;
@@ -41,10 +41,24 @@ void controller_call(struct controller_call *call, struct request *request,
 		.request = message,
 		.response = response,
 		.arena = &request->arena,
-		.may = call_may,
+		.may = as_broker ? NULL : call_may,
 		.authority = request,
 		.done = call_decided,
 	};
 	call->task.run = call_there;
 	shard_send(request->shard->shard, SHARD_MAIN, &call->task);
+}
+
+void controller_call(struct controller_call *call, struct request *request,
+	enum controller_kind kind, const void *message, void *response,
+	void (*done)(struct controller_call *call))
+{
+	controller_call_begin(call, request, kind, message, response, done, false);
+}
+
+void controller_call_as_broker(struct controller_call *call, struct request *request,
+	enum controller_kind kind, const void *message, void *response,
+	void (*done)(struct controller_call *call))
+{
+	controller_call_begin(call, request, kind, message, response, done, true);
 }

@@ -25,3 +25,8 @@ void controller_call(struct controller_call *call, struct request *request,
 	void (*done)(struct controller_call *call));
 /* The whole request is the controller's: passed on, and answered with what it filled in. */
 void request_forward(struct request *request, enum controller_kind kind);
+/* For what the broker needs itself, whoever the client is that made it need it: Kafka's own topics.
+ */
+void controller_call_as_broker(struct controller_call *call, struct request *request,
+	enum controller_kind kind, const void *message, void *response,
+	void (*done)(struct controller_call *call));
