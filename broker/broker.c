@@ -19,6 +19,7 @@
 #include "broker/connection.h"
 #include "broker/controller/controller.h"
 #include "broker/format.h"
+#include "broker/group/coordinator.h"
 #include "broker/replication/directories.h"
 #include "broker/topic_settings.h"
 #include "broker/visit.h"
@@ -60,6 +61,7 @@ static void image_message_run(struct shard *shard, struct task *task)
 	free(message);
 	broker_shard_settings_read(here);
 	partitions_update(here, old, here->image, here->config != old_config);
+	group_coordinator_update(here, old, here->image);
 	config_unref(old_config);
 	image_unref(old);
 	parts_image_arrived(here);
@@ -357,9 +359,10 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 	shard->log_store = log_store_new(shard->shard, &store);
 	shard->fetch_sessions = fetch_session_cache_new(shard->index, broker->shard_count,
 		(uint32_t)max_of(slots / (int32_t)broker->shard_count, 1), seed);
+	shard->groups = group_coordinator_new(shard);
 	shard->config = config_ref(broker->config);
 	broker_shard_settings_read(shard);
-	return shard->log_store && shard->fetch_sessions ? 0 : -ENOMEM;
+	return shard->log_store && shard->fetch_sessions && shard->groups ? 0 : -ENOMEM;
 }
 
 static int broker_shard_settle(struct broker_shard *shard, void *argument)
@@ -542,6 +545,7 @@ static int broker_shard_drain(struct broker_shard *shard, void *argument)
 	uint64_t deadline_ns = shard_now_ns(shard->shard) + DRAIN_MAX_MS * NS_PER_MS;
 
 	shard->draining = true;
+	group_coordinator_stop(shard);
 	while (!list_is_empty(&shard->connections)) {
 		bool late = shard_now_ns(shard->shard) >= deadline_ns;
 		list_for_each_safe (node, &shard->connections) {
@@ -573,6 +577,7 @@ static int broker_shard_done(struct broker_shard *shard, void *argument)
 {
 	ensure(list_is_empty(&shard->connections) && list_is_empty(&shard->image_waiters));
 	request_cache_done(shard);
+	group_coordinator_free(shard->groups);
 	fetch_session_cache_free(shard->fetch_sessions);
 	log_store_free(shard->log_store);
 	map_done(&shard->partitions);

@@ -1,0 +1,26 @@
+/*
+ * JoinGroup, versions 0 to 9: a member wants to be in a group. The answer comes when the group's join phase is over; see broker/group/join.c.
+ */
+#include "broker/group/coordinator.h"
+
+void handle_join_group(struct request *request)
+{
+	struct join_group_request *message = request->message;
+	struct join_group_response *response = request->response;
+	struct group_call *call = request_new(request, struct group_call);
+
+	if (!call) {
+		request_out_of_memory(request);
+		return;
+	}
+	group_call_init(call, request, GROUP_ASK_JOIN, message->group_id, message, &join_group_response_schema, response);
+	if (!authorize(request, ACL_READ, RESOURCE_GROUP, message->group_id)) {
+		group_call_refuse(call, KAFKA_GROUP_AUTHORIZATION_FAILED);
+	} else if (group_id_check(message->group_id)) {
+		group_ask_fail(&call->ask, KAFKA_INVALID_GROUP_ID);
+		response->member_id = message->member_id;
+		request_complete(request);
+	} else {
+		group_call_one(call);
+	}
+}
