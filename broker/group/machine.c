@@ -162,8 +162,7 @@ void group_ask_fail(struct group_ask *ask, int16_t error)
 	case GROUP_ASK_JOIN: {
 		struct join_group_response *response = ask->response;
 		response->error_code = error;
-		if (ask->version < 7)
-			response->protocol_name = STR("");
+		response->protocol_name = ask->version < 7 ? STR("") : STR_NULL;
 		break;
 	}
 	case GROUP_ASK_SYNC:
