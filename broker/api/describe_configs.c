@@ -163,7 +163,8 @@ static bool fill_result(struct request *request,
 	const struct describe_configs_request *message = request->message;
 
 	out->error_code = described->error;
-	out->error_message = described->message;
+	/* Kafka leaves the message empty, not null, where it has nothing to say. */
+	out->error_message = str_is_null(described->message) ? STR("") : described->message;
 	out->configs =
 		schema_new_array(&describe_configs_response_describe_configs_resource_result_schema,
 			&request->arena, described->error ? 0 : described->list.count);
@@ -194,11 +195,35 @@ static bool fill_result(struct request *request,
 	return true;
 }
 
+static bool is_known_type(int8_t type)
+{
+	return type == CONFIG_RESOURCE_TOPIC || type == CONFIG_RESOURCE_BROKER ||
+	       type == CONFIG_RESOURCE_BROKER_LOGGER || type == CONFIG_RESOURCE_CLIENT_METRICS ||
+	       type == CONFIG_RESOURCE_GROUP;
+}
+
+/* One resource of a kind that doesn't exist makes the whole request wrong, as in Kafka. Null when
+ * all exist. */
+static struct str describe_configs_problem(struct request *request)
+{
+	const struct describe_configs_request *message = request->message;
+
+	for (int32_t i = 0; i < message->resources_count; i++) {
+		if (!is_known_type(message->resources[i].resource_type))
+			return str_from(arena_printf(&request->arena,
+				"Unexpected resource type %d for resource %.*s",
+				message->resources[i].resource_type,
+				STR_ARGS(message->resources[i].resource_name)));
+	}
+	return STR_NULL;
+}
+
 void handle_describe_configs(struct request *request)
 {
 	const struct describe_configs_request *message = request->message;
 	struct describe_configs_response *response = request->response;
 	int32_t count = max_of(message->resources_count, 0), filled = 0;
+	struct str problem = describe_configs_problem(request);
 
 	response->results = schema_new_array(
 		&describe_configs_response_describe_configs_result_schema, &request->arena, count);
@@ -207,6 +232,16 @@ void handle_describe_configs(struct request *request)
 		return;
 	}
 	response->results_count = count;
+	for (int32_t i = 0; i < count && !str_is_null(problem); i++) {
+		response->results[i].resource_type = message->resources[i].resource_type;
+		response->results[i].resource_name = message->resources[i].resource_name;
+		response->results[i].error_code = KAFKA_INVALID_REQUEST;
+		response->results[i].error_message = problem;
+	}
+	if (!str_is_null(problem)) {
+		request_complete(request);
+		return;
+	}
 	/* Those that may be described first, as Kafka answers. */
 	for (int refused = 0; refused < 2; refused++) {
 		for (int32_t i = 0; i < count; i++) {

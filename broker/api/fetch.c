@@ -528,19 +528,20 @@ static void fetch_begin(struct request *request)
 		part->part.image_offset = image_position(request->image).offset;
 		want->part = part;
 	}
+	/* Kafka looks at the isolation level when there is something to read. */
+	if (fetch->part_count > 0 && request->version >= 4 && message->isolation_level != 0 &&
+		message->isolation_level != 1) {
+		request->on_abandon = NULL;
+		fetch_fail(request, KAFKA_UNKNOWN_SERVER_ERROR);
+		return;
+	}
 	fetch_step(fetch);
 }
 
 void handle_fetch(struct request *request)
 {
-	const struct fetch_request *message = request->message;
 	unsigned shard = fetch_session_shard(request);
 
-	if (request->version >= 4 && message->isolation_level != 0 &&
-		message->isolation_level != 1) {
-		fetch_fail(request, KAFKA_UNKNOWN_SERVER_ERROR);
-		return;
-	}
 	if (shard == request->shard->index)
 		fetch_begin(request);
 	else

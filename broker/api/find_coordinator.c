@@ -1,6 +1,7 @@
 /*
- * FindCoordinator, versions 0 to 6: which broker coordinates a group (or, from version 4 on, each of several). `__consumer_offsets` is made when it
- * does not exist; where Kafka answers COORDINATOR_NOT_AVAILABLE and lets the client ask again, the answer waits for the topic.
+ * FindCoordinator, versions 0 to 6: which broker coordinates a group (or, from version 4 on, each
+ * of several). `__consumer_offsets` is made when it does not exist; where Kafka answers
+ * COORDINATOR_NOT_AVAILABLE and lets the client ask again, the answer waits for the topic.
  *
  * Follows KafkaApis.getCoordinator. Transactions and share groups have no coordinator here yet.
  */
@@ -27,8 +28,9 @@ struct found {
 
 static bool find_may(const struct request *request, int8_t type, struct str key)
 {
-	return type == COORDINATOR_GROUP ? authorize(request, ACL_DESCRIBE, RESOURCE_GROUP, key)
-					 : authorize(request, ACL_DESCRIBE, RESOURCE_TRANSACTIONAL_ID, key);
+	return type == COORDINATOR_GROUP
+		       ? authorize(request, ACL_DESCRIBE, RESOURCE_GROUP, key)
+		       : authorize(request, ACL_DESCRIBE, RESOURCE_TRANSACTIONAL_ID, key);
 }
 
 /* The topic that keeps what the coordinator knows is there, or need not be. */
@@ -41,7 +43,8 @@ static struct found find_one(const struct request *request, struct str key)
 {
 	const struct find_coordinator_request *message = request->message;
 	struct found found = {.node_id = -1, .host = STR(""), .port = -1};
-	const struct image_topic *topic = image_topic_by_name(request->image, STR("__consumer_offsets"));
+	const struct image_topic *topic =
+		image_topic_by_name(request->image, STR("__consumer_offsets"));
 
 	if (message->key_type < COORDINATOR_GROUP || message->key_type > COORDINATOR_SHARE) {
 		found.error = KAFKA_UNKNOWN_SERVER_ERROR;
@@ -57,20 +60,22 @@ static struct found find_one(const struct request *request, struct str key)
 		return found;
 	}
 	if (!find_may(request, message->key_type, key)) {
-		found.error = message->key_type == COORDINATOR_GROUP ? KAFKA_GROUP_AUTHORIZATION_FAILED
-								     : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+		found.error = message->key_type == COORDINATOR_GROUP
+				      ? KAFKA_GROUP_AUTHORIZATION_FAILED
+				      : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
 		return found;
 	}
 	found.error = KAFKA_COORDINATOR_NOT_AVAILABLE;
 	if (message->key_type != COORDINATOR_GROUP || !topic)
 		return found;
-	const struct partition_record *record =
-		image_partition(topic, group_partition_of(key, (int32_t)image_partition_count(topic)));
+	const struct partition_record *record = image_partition(
+		topic, group_partition_of(key, (int32_t)image_partition_count(topic)));
 	const struct register_broker_record_broker_endpoint *endpoint =
 		record && record->leader >= 0 ? broker_endpoint(request, record->leader) : NULL;
 	if (!endpoint)
 		return found;
-	found = (struct found){.node_id = record->leader, .host = endpoint->host, .port = endpoint->port};
+	found = (struct found){
+		.node_id = record->leader, .host = endpoint->host, .port = endpoint->port};
 	return found;
 }
 
@@ -83,7 +88,8 @@ static void find_answer(struct request *request)
 		struct found found = find_one(request, message->key);
 		response->error_code = found.error;
 		if (request->version >= 1)
-			response->error_message = found.error ? kafka_error_message(found.error) : STR("NONE");
+			response->error_message =
+				found.error ? kafka_error_message(found.error) : STR("NONE");
 		response->node_id = found.node_id;
 		response->host = found.host;
 		response->port = found.port;
@@ -91,7 +97,8 @@ static void find_answer(struct request *request)
 		return;
 	}
 	int32_t count = max_of(message->coordinator_keys_count, 0);
-	response->coordinators = schema_new_array(&find_coordinator_response_coordinator_schema, &request->arena, count);
+	response->coordinators = schema_new_array(
+		&find_coordinator_response_coordinator_schema, &request->arena, count);
 	if (!response->coordinators) {
 		request_out_of_memory(request);
 		return;
@@ -148,12 +155,14 @@ void handle_find_coordinator(struct request *request)
 	schema_init(&create_topics_request_schema, &work->create);
 	schema_init(&create_topics_response_schema, &work->created);
 	work->create.timeout_ms = config_int(request->shard->config, SETTING_REQUEST_TIMEOUT_MS);
-	work->create.topics = schema_new_array(&create_topics_request_creatable_topic_schema, &request->arena, 1);
-	if (!work->create.topics || !auto_topic_describe(request, STR("__consumer_offsets"), &work->create.topics[0])) {
+	work->create.topics =
+		schema_new_array(&create_topics_request_creatable_topic_schema, &request->arena, 1);
+	if (!work->create.topics ||
+		!auto_topic_describe(request, STR("__consumer_offsets"), &work->create.topics[0])) {
 		request_out_of_memory(request);
 		return;
 	}
 	work->create.topics_count = 1;
-	controller_call_as_broker(
-		&work->call, request, CONTROLLER_CREATE_TOPICS, &work->create, &work->created, find_topic_made);
+	controller_call_as_broker(&work->call, request, CONTROLLER_CREATE_TOPICS, &work->create,
+		&work->created, find_topic_made);
 }

@@ -13,7 +13,8 @@ static void group_calls_release(struct request *request)
 		group_call_done(&calls->calls[i]);
 }
 
-bool group_calls_init(struct group_calls *calls, struct request *request, uint32_t count, void (*finished)(struct request *request))
+bool group_calls_init(struct group_calls *calls, struct request *request, uint32_t count,
+	void (*finished)(struct request *request))
 {
 	*calls = (struct group_calls){.request = request, .finished = finished};
 	calls->calls = request_new_array(request, struct group_call, count);

@@ -1,5 +1,6 @@
 /*
- * A request about several groups: one call for each, on whatever shards they live; FINISHED runs on the request's shard when all are answered.
+ * A request about several groups: one call for each, on whatever shards they live; FINISHED runs on
+ * the request's shard when all are answered.
  */
 #pragma once
 
@@ -12,8 +13,10 @@ struct group_calls {
 	void (*finished)(struct request *request);
 };
 
-/* Room for COUNT calls, in the request's arena; request->context is CALLS. False when it is exhausted. */
-bool group_calls_init(struct group_calls *calls, struct request *request, uint32_t count, void (*finished)(struct request *request));
+/* Room for COUNT calls, in the request's arena; request->context is CALLS. False when it is
+ * exhausted. */
+bool group_calls_init(struct group_calls *calls, struct request *request, uint32_t count,
+	void (*finished)(struct request *request));
 /* The next one; at most COUNT times. Filled in with group_call_init by the caller. */
 struct group_call *group_calls_next(struct group_calls *calls);
 /* Sends all; FINISHED runs at once when there are none or none can be routed. */

@@ -1,5 +1,6 @@
 /*
- * JoinGroup, versions 0 to 9: a member wants to be in a group. The answer comes when the group's join phase is over; see broker/group/join.c.
+ * JoinGroup, versions 0 to 9: a member wants to be in a group. The answer comes when the group's
+ * join phase is over; see broker/group/join.c.
  */
 #include "broker/group/coordinator.h"
 
@@ -13,7 +14,8 @@ void handle_join_group(struct request *request)
 		request_out_of_memory(request);
 		return;
 	}
-	group_call_init(call, request, GROUP_ASK_JOIN, message->group_id, message, &join_group_response_schema, response);
+	group_call_init(call, request, GROUP_ASK_JOIN, message->group_id, message,
+		&join_group_response_schema, response);
 	if (!authorize(request, ACL_READ, RESOURCE_GROUP, message->group_id)) {
 		group_call_refuse(call, KAFKA_GROUP_AUTHORIZATION_FAILED);
 	} else if (group_id_check(message->group_id)) {

@@ -1,5 +1,6 @@
 /*
- * LeaveGroup, versions 0 to 5: one member leaves (to version 2), or several are removed at once (KIP-345); see broker/group/sync.c.
+ * LeaveGroup, versions 0 to 5: one member leaves (to version 2), or several are removed at once
+ * (KIP-345); see broker/group/sync.c.
  */
 #include "broker/group/coordinator.h"
 
@@ -25,7 +26,8 @@ void handle_leave_group(struct request *request)
 	bool several = request->version >= SEVERAL_MEMBERS_VERSION;
 
 	if (call && !several)
-		message->members = schema_new_array(&leave_group_request_member_identity_schema, &request->arena, 1);
+		message->members = schema_new_array(
+			&leave_group_request_member_identity_schema, &request->arena, 1);
 	if (!call || (!several && !message->members)) {
 		request_out_of_memory(request);
 		return;
@@ -35,7 +37,8 @@ void handle_leave_group(struct request *request)
 		message->members[0].member_id = message->member_id;
 		message->members[0].group_instance_id = STR_NULL;
 	}
-	group_call_init(call, request, GROUP_ASK_LEAVE, message->group_id, message, &leave_group_response_schema, request->response);
+	group_call_init(call, request, GROUP_ASK_LEAVE, message->group_id, message,
+		&leave_group_response_schema, request->response);
 	call->finish = leave_group_finish;
 	if (!authorize(request, ACL_READ, RESOURCE_GROUP, message->group_id))
 		group_call_refuse(call, KAFKA_GROUP_AUTHORIZATION_FAILED);

@@ -231,6 +231,16 @@ static bool list_offsets_ask(struct request *request, struct seen *seen,
 	return true;
 }
 
+/* Where the answer for the request's topic at INDEX stands: version 0 answers topic by topic, later
+ * ones each topic once. */
+static int32_t list_offsets_place(
+	const struct request *request, struct name_index *names, int32_t index)
+{
+	const struct list_offsets_request *message = request->message;
+
+	return request->version == 0 ? index : name_index_place(names, message->topics[index].name);
+}
+
 static bool list_offsets_prepare(
 	struct request *request, struct name_index *names, uint32_t partitions)
 {
@@ -246,12 +256,12 @@ static bool list_offsets_prepare(
 		!seen_init(&seen, &request->arena, partitions, request_seed(request)))
 		return false;
 	for (int32_t i = 0; i < topics; i++)
-		sizes[name_index_place(names, message->topics[i].name)] +=
+		sizes[list_offsets_place(request, names, i)] +=
 			max_of(message->topics[i].partitions_count, 0);
-	response->topics_count = names->count;
+	response->topics_count = request->version == 0 ? topics : names->count;
 	for (int32_t i = 0; i < topics; i++) {
 		const struct list_offsets_request_list_offsets_topic *in = &message->topics[i];
-		int32_t place = name_index_place(names, in->name);
+		int32_t place = list_offsets_place(request, names, i);
 		struct list_offsets_response_list_offsets_topic_response *out =
 			&response->topics[place];
 		const struct image_topic *topic = image_topic_by_name(request->image, in->name);

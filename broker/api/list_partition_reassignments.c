@@ -63,6 +63,7 @@ void handle_list_partition_reassignments(struct request *request)
 		request_complete(request);
 		return;
 	}
+	response->error_message = STR_NULL;
 	response->topics = schema_new_array(
 		&list_partition_reassignments_response_ongoing_topic_reassignment_schema,
 		&request->arena, (int32_t)image_topic_count(request->image));

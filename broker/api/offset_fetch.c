@@ -1,6 +1,6 @@
 /*
- * OffsetFetch, versions 0 to 10: how far groups have read: one group to version 7, several from version 8 on; topics by id from version 10 on.
- * The groups answer in broker/group/offsets.c.
+ * OffsetFetch, versions 0 to 10: how far groups have read: one group to version 7, several from
+ * version 8 on; topics by id from version 10 on. The groups answer in broker/group/offsets.c.
  */
 #include "broker/api/group_calls.h"
 
@@ -29,7 +29,8 @@ static bool offset_fetch_refuse(struct request *request, struct offset_fetch_gro
 
 	out->name = topic->name;
 	out->topic_id = topic->topic_id;
-	out->partitions = schema_new_array(&offset_fetch_response_partitions_schema, &request->arena, count);
+	out->partitions =
+		schema_new_array(&offset_fetch_response_partitions_schema, &request->arena, count);
 	if (!out->partitions)
 		return false;
 	out->partitions_count = count;
@@ -53,16 +54,19 @@ static bool offset_fetch_topics_check(struct request *request, struct offset_fet
 	group->all = count < 0;
 	if (group->all)
 		return true;
-	checked->topics = schema_new_array(&offset_fetch_request_topics_schema, &request->arena, count);
+	checked->topics =
+		schema_new_array(&offset_fetch_request_topics_schema, &request->arena, count);
 	checked->topics_count = 0;
-	group->refused = schema_new_array(&offset_fetch_response_topics_schema, &request->arena, count);
+	group->refused =
+		schema_new_array(&offset_fetch_response_topics_schema, &request->arena, count);
 	if (!checked->topics || !group->refused)
 		return false;
 	for (int32_t i = 0; i < count; i++) {
 		struct offset_fetch_request_topics topic = topics[i];
 		int16_t error = 0;
 		if (request->version >= TOPIC_ID_VERSION) {
-			const struct image_topic *known = image_topic_by_id(request->image, &topic.topic_id);
+			const struct image_topic *known =
+				image_topic_by_id(request->image, &topic.topic_id);
 			if (known)
 				topic.name = known->name;
 			else
@@ -89,14 +93,16 @@ static bool offset_fetch_topics_join(struct request *request, struct offset_fetc
 		answer->topics_count = 0;
 		return true;
 	}
-	struct offset_fetch_response_topics *topics = schema_new_array(
-		&offset_fetch_response_topics_schema, &request->arena, answer->topics_count + group->refused_count);
+	struct offset_fetch_response_topics *topics =
+		schema_new_array(&offset_fetch_response_topics_schema, &request->arena,
+			answer->topics_count + group->refused_count);
 	if (!topics)
 		return false;
 	for (int32_t i = 0; i < answer->topics_count; i++) {
 		struct offset_fetch_response_topics *topic = &answer->topics[i];
 		if (group->all) {
-			const struct image_topic *known = image_topic_by_name(request->image, topic->name);
+			const struct image_topic *known =
+				image_topic_by_name(request->image, topic->name);
 			if (!authorize(request, ACL_DESCRIBE, RESOURCE_TOPIC, topic->name))
 				continue;
 			if (request->version >= TOPIC_ID_VERSION && !known)
@@ -118,7 +124,8 @@ static bool offset_fetch_topics_join(struct request *request, struct offset_fetc
 	return true;
 }
 
-/* The one group of an old request: its error is the request's, or before version 2 that of each partition. */
+/* The one group of an old request: its error is the request's, or before version 2 that of each
+ * partition. */
 static bool offset_fetch_answer_old(struct request *request, struct offset_fetch_group *group)
 {
 	const struct offset_fetch_request *message = request->message;
@@ -131,15 +138,16 @@ static bool offset_fetch_answer_old(struct request *request, struct offset_fetch
 			return true;
 		}
 		group->refused_count = 0;
-		group->refused = schema_new_array(
-			&offset_fetch_response_topics_schema, &request->arena, max_of(message->topics_count, 0));
+		group->refused = schema_new_array(&offset_fetch_response_topics_schema,
+			&request->arena, max_of(message->topics_count, 0));
 		if (!group->refused)
 			return false;
 		for (int32_t i = 0; i < message->topics_count; i++) {
 			struct offset_fetch_request_topics topic = {
 				.name = message->topics[i].name,
 				.partition_indexes = message->topics[i].partition_indexes,
-				.partition_indexes_count = message->topics[i].partition_indexes_count,
+				.partition_indexes_count =
+					message->topics[i].partition_indexes_count,
 			};
 			if (!offset_fetch_refuse(request, group, &topic, answer->error_code))
 				return false;
@@ -147,22 +155,26 @@ static bool offset_fetch_answer_old(struct request *request, struct offset_fetch
 		answer->topics = group->refused;
 		answer->topics_count = group->refused_count;
 	}
-	response->topics = schema_new_array(&offset_fetch_response_topic_schema, &request->arena, answer->topics_count);
+	response->topics = schema_new_array(
+		&offset_fetch_response_topic_schema, &request->arena, answer->topics_count);
 	if (!response->topics)
 		return false;
 	for (int32_t i = 0; i < answer->topics_count; i++) {
 		const struct offset_fetch_response_topics *from = &answer->topics[i];
-		struct offset_fetch_response_topic *to = &response->topics[response->topics_count++];
+		struct offset_fetch_response_topic *to =
+			&response->topics[response->topics_count++];
 		to->name = from->name;
-		to->partitions = schema_new_array(
-			&offset_fetch_response_partition_schema, &request->arena, from->partitions_count);
+		to->partitions = schema_new_array(&offset_fetch_response_partition_schema,
+			&request->arena, from->partitions_count);
 		if (!to->partitions)
 			return false;
 		for (int32_t j = 0; j < from->partitions_count; j++) {
-			struct offset_fetch_response_partition *partition = &to->partitions[to->partitions_count++];
+			struct offset_fetch_response_partition *partition =
+				&to->partitions[to->partitions_count++];
 			partition->partition_index = from->partitions[j].partition_index;
 			partition->committed_offset = from->partitions[j].committed_offset;
-			partition->committed_leader_epoch = from->partitions[j].committed_leader_epoch;
+			partition->committed_leader_epoch =
+				from->partitions[j].committed_leader_epoch;
 			partition->metadata = from->partitions[j].metadata;
 			partition->error_code = from->partitions[j].error_code;
 		}
@@ -173,7 +185,8 @@ static bool offset_fetch_answer_old(struct request *request, struct offset_fetch
 static void offset_fetch_finished(struct request *request)
 {
 	struct offset_fetch_response *response = request->response;
-	struct offset_fetch *work = container_of((struct group_calls *)request->context, struct offset_fetch, calls);
+	struct offset_fetch *work =
+		container_of((struct group_calls *)request->context, struct offset_fetch, calls);
 	bool done = true;
 
 	for (int32_t i = 0; i < work->count && done; i++)
@@ -181,7 +194,8 @@ static void offset_fetch_finished(struct request *request)
 	if (done && request->version < SEVERAL_GROUPS_VERSION) {
 		done = offset_fetch_answer_old(request, &work->groups[0]);
 	} else if (done) {
-		response->groups = schema_new_array(&offset_fetch_response_group_schema, &request->arena, work->count);
+		response->groups = schema_new_array(
+			&offset_fetch_response_group_schema, &request->arena, work->count);
 		done = response->groups != NULL;
 		for (int32_t i = 0; i < work->count && done; i++)
 			response->groups[response->groups_count++] = work->groups[i].answer;
@@ -193,22 +207,26 @@ static void offset_fetch_finished(struct request *request)
 }
 
 /* The one group of an old request as one of the newer ones. */
-static bool offset_fetch_group_from_old(struct request *request, struct offset_fetch_request_group *group)
+static bool offset_fetch_group_from_old(
+	struct request *request, struct offset_fetch_request_group *group)
 {
 	const struct offset_fetch_request *message = request->message;
 	int32_t count = message->topics_count;
 
 	group->group_id = message->group_id;
-	group->topics_count = count < 0 && request->version >= ALL_TOPICS_VERSION ? -1 : max_of(count, 0);
+	group->topics_count =
+		count < 0 && request->version >= ALL_TOPICS_VERSION ? -1 : max_of(count, 0);
 	if (group->topics_count < 0)
 		return true;
-	group->topics = schema_new_array(&offset_fetch_request_topics_schema, &request->arena, group->topics_count);
+	group->topics = schema_new_array(
+		&offset_fetch_request_topics_schema, &request->arena, group->topics_count);
 	if (!group->topics)
 		return false;
 	for (int32_t i = 0; i < group->topics_count; i++) {
 		group->topics[i].name = message->topics[i].name;
 		group->topics[i].partition_indexes = message->topics[i].partition_indexes;
-		group->topics[i].partition_indexes_count = message->topics[i].partition_indexes_count;
+		group->topics[i].partition_indexes_count =
+			message->topics[i].partition_indexes_count;
 	}
 	return true;
 }
@@ -220,8 +238,10 @@ void handle_offset_fetch(struct request *request)
 	bool old = request->version < SEVERAL_GROUPS_VERSION;
 	int32_t count = old ? 1 : max_of(message->groups_count, 0);
 
-	if (!work || !group_calls_init(&work->calls, request, (uint32_t)count, offset_fetch_finished) ||
-		!(work->groups = request_new_array(request, struct offset_fetch_group, (size_t)count))) {
+	if (!work ||
+		!group_calls_init(&work->calls, request, (uint32_t)count, offset_fetch_finished) ||
+		!(work->groups = request_new_array(
+			  request, struct offset_fetch_group, (size_t)count))) {
 		request_out_of_memory(request);
 		return;
 	}
@@ -232,7 +252,8 @@ void handle_offset_fetch(struct request *request)
 		schema_init(&offset_fetch_response_group_schema, &group->answer);
 		if (!old)
 			group->checked = message->groups[i];
-		if ((old && !offset_fetch_group_from_old(request, &group->checked)) || !offset_fetch_topics_check(request, group)) {
+		if ((old && !offset_fetch_group_from_old(request, &group->checked)) ||
+			!offset_fetch_topics_check(request, group)) {
 			request_out_of_memory(request);
 			return;
 		}
@@ -242,8 +263,8 @@ void handle_offset_fetch(struct request *request)
 			continue;
 		}
 		struct group_call *call = group_calls_next(&work->calls);
-		group_call_init(call, request, GROUP_ASK_OFFSET_FETCH, group->checked.group_id, &group->checked,
-			&offset_fetch_response_group_schema, &group->answer);
+		group_call_init(call, request, GROUP_ASK_OFFSET_FETCH, group->checked.group_id,
+			&group->checked, &offset_fetch_response_group_schema, &group->answer);
 		call->ask.require_stable = message->require_stable;
 	}
 	group_calls_go(&work->calls);

@@ -60,7 +60,7 @@ static void produce_finish(struct request *request)
 	request_complete(request);
 }
 
-static bool produce_tells_log_start(const struct log_append *append, int16_t error);
+static bool produce_tells_log_start(int16_t error);
 
 static void produce_part_answer(struct produce_part *part)
 {
@@ -72,17 +72,14 @@ static void produce_part_answer(struct produce_part *part)
 	answer->error_code = error;
 	answer->base_offset = error ? -1 : append->base_offset;
 	answer->log_append_time_ms = error ? -1 : append->log_append_time_ms;
-	answer->log_start_offset = part->part.error || !produce_tells_log_start(append, error)
-					   ? -1
-					   : append->log_start;
+	answer->log_start_offset =
+		part->part.error || !produce_tells_log_start(error) ? -1 : append->log_start;
 	if (!error)
 		return;
 	part->produce->failed = true;
 	if (part->part.error)
 		return;
 	answer->error_message = str_from(append->error_message);
-	if (error == KAFKA_CORRUPT_MESSAGE && !append->error_message)
-		answer->error_message = kafka_error_message(error);
 	if (append->record_error_count > 0) {
 		answer->record_errors =
 			schema_new_array(&produce_response_batch_index_and_error_message_schema,
@@ -193,7 +190,7 @@ static bool produce_is_transactional(const struct produce_request *message)
 }
 
 /* Kafka tells where the log starts only when the log itself refused the batch. */
-static bool produce_tells_log_start(const struct log_append *append, int16_t error)
+static bool produce_tells_log_start(int16_t error)
 {
 	switch (error) {
 	case KAFKA_CORRUPT_MESSAGE:
@@ -203,8 +200,6 @@ static bool produce_tells_log_start(const struct log_append *append, int16_t err
 	case KAFKA_UNKNOWN_TOPIC_OR_PARTITION:
 	case KAFKA_KAFKA_STORAGE_ERROR:
 		return false;
-	case KAFKA_INVALID_RECORD:
-		return append->record_error_count > 0;
 	default:
 		return true;
 	}
@@ -277,6 +272,8 @@ static bool produce_topic(struct produce *produce,
 		answer->error_code =
 			topic_error ? topic_error : produce_partition_check(request, topic, data);
 		if (answer->error_code) {
+			if (answer->error_code == KAFKA_CORRUPT_MESSAGE)
+				answer->error_message = kafka_error_message(answer->error_code);
 			produce->failed = true;
 			continue;
 		}

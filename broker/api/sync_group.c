@@ -1,5 +1,6 @@
 /*
- * SyncGroup, versions 0 to 5: a member asks for its assignment, and the leader brings those of all; see broker/group/sync.c.
+ * SyncGroup, versions 0 to 5: a member asks for its assignment, and the leader brings those of all;
+ * see broker/group/sync.c.
  */
 #include "broker/group/coordinator.h"
 
@@ -14,7 +15,8 @@ void handle_sync_group(struct request *request)
 		request_out_of_memory(request);
 		return;
 	}
-	group_call_init(call, request, GROUP_ASK_SYNC, message->group_id, message, &sync_group_response_schema, request->response);
+	group_call_init(call, request, GROUP_ASK_SYNC, message->group_id, message,
+		&sync_group_response_schema, request->response);
 	if (request->version >= MANDATORY_PROTOCOL_VERSION &&
 		(str_is_null(message->protocol_type) || str_is_null(message->protocol_name)))
 		group_call_refuse(call, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
