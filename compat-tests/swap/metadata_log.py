@@ -1,4 +1,5 @@
 """The metadata log as Kafka's own DumpLogSegments decodes it: a sequence of batches of records, and its comparison."""
+import difflib
 import json
 import re
 
@@ -25,8 +26,14 @@ class Plain:
     """Replaces what each node draws for itself by names in the order of appearance."""
 
     def __init__(self, ports):
-        self.names = {}
+        self.names, self.counts = {}, {}
         self.ports = ports
+
+    def name(self, value, key):
+        if value not in self.names:
+            self.counts[key] = self.counts.get(key, 0) + 1
+            self.names[value] = f'<{key} {self.counts[key]}>'
+        return self.names[value]
 
     def value(self, value, key=''):
         if isinstance(value, dict):
@@ -34,7 +41,7 @@ class Plain:
         if isinstance(value, list):
             return [self.value(v, key) for v in value]
         if key not in ('type', 'name') and isinstance(value, str) and UUID.match(value) and not value.startswith('AAAAAAAAAAAAAAAAAAAA'):
-            return self.names.setdefault(value, f'<id {len(self.names) + 1}>')
+            return self.name(value, key)
         if key in ('port', 'Port') and value in self.ports:
             return '<port>'
         if isinstance(value, str):
@@ -51,18 +58,14 @@ def sequence(batches, ports):
     plain, lines = Plain(ports), []
     kept = [(epoch, control, [r for r in found if r.get('type') != 'NO_OP_RECORD']) for epoch, control, found in batches]
     kept = [b for b in kept if b[2]]
-    for i in range(len(kept) - 1):
-        # The broker's heartbeat that unfences it and the one that tells of cordoned directories race in Kafka.
-        if _changes(kept[i]) == {'cordonedLogDirs'} and _changes(kept[i + 1]) >= {'fenced'}:
-            kept[i], kept[i + 1] = kept[i + 1], kept[i]
+    kept = _cordons_after_unfencing(kept)
     for epoch, control, found in kept:
         lines.append(f'--- a batch of epoch {epoch}' + (' of control records' if control else ''))
         for record in found:
             row = plain.value(record)
             data = row.get('data', {})
             if data.get('brokerEpoch', -1) > 0:
-                data['brokerEpoch'] = plain.names.setdefault(('epoch', data['brokerEpoch']),
-                                                             f'<epoch {len(plain.names) + 1}>')
+                data['brokerEpoch'] = plain.name(data['brokerEpoch'], 'brokerEpoch')
             for field in ('features', 'endPoints'):  # Kafka writes them in the order of a hash map
                 if field in data:
                     data[field] = sorted(data[field], key=lambda e: e['name'])
@@ -71,8 +74,43 @@ def sequence(batches, ports):
     return lines
 
 
-def _changes(batch):
-    first = batch[2][0]
-    if first.get('type') != 'BROKER_REGISTRATION_CHANGE_RECORD':
-        return set()
-    return first['data'].keys() - {'brokerId', 'brokerEpoch'}
+def _cordons_after_unfencing(batches):
+    """That no directory is cordoned comes by a heartbeat of its own in Kafka, before or after the one that unfences
+    the broker, as it happens: it gets a batch of its own behind the unfencing one."""
+    out, waiting = [], None
+    for epoch, control, found in batches:
+        cordons = [r for r in found if 'cordonedLogDirs' in r.get('data', {})
+                   and r['type'] == 'BROKER_REGISTRATION_CHANGE_RECORD']
+        others = [r for r in found if r not in cordons]
+        waiting = waiting or ((epoch, control, cordons) if cordons else None)
+        if others:
+            out.append((epoch, control, others))
+        if waiting and any(r.get('data', {}).get('fenced') == -1 for b in out[-2:] for r in b[2]):
+            out.append(waiting)
+            waiting = None
+    return out + ([waiting] if waiting else [])
+
+
+def compare(theirs, ours):
+    """Lines that say where two sequences part; of records that differ, only the fields that do."""
+    out = []
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, theirs, ours, autojunk=False).get_opcodes():
+        if tag == 'equal':
+            continue
+        for i in range(max(b - a, d - c)):
+            left = theirs[a + i] if a + i < b else None
+            right = ours[c + i] if c + i < d else None
+            if left and right and left[0] == right[0] == '{':
+                one, other = json.loads(left), json.loads(right)
+                if one.get('type') == other.get('type'):
+                    data = {'version': (one['version'], other['version'])}
+                    data.update({k: (one['data'].get(k), other['data'].get(k))
+                                 for k in sorted(one['data'].keys() | other['data'].keys())})
+                    out.append(f'{one["type"]} at {a + i}: ' + ', '.join(
+                        f'{k} is {v[1]} where Kafka has {v[0]}' for k, v in data.items() if v[0] != v[1]))
+                    continue
+            if left:
+                out.append(f'missing at {a + i}: {left}')
+            if right:
+                out.append(f'added at {c + i}: {right}')
+    return out
