@@ -169,7 +169,7 @@ static int load_config(
 	struct config_report report;
 	struct arena arena;
 	char *text = NULL;
-	size_t size;
+	size_t size = 0;
 	int error;
 
 	config_report_init(&report);
