@@ -700,6 +700,13 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 		error = index_file_trim(&segment->indexes[kind]);
 	if (!error)
 		error = segment_aborted_flush(segment, false);
+	/*
+	 * What was read may be in the page cache alone: a process that was killed wrote it and never
+	 * synced it. From now on it is shown, and a retry is answered as a duplicate; so it must not
+	 * go with the power. Once for each such segment.
+	 */
+	if (!error && tail.size > 0)
+		error = log_file_sync(log->shard, segment->file);
 	*ret_next = next;
 	return error;
 }
@@ -1045,6 +1052,9 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 	if (!error && opening.log->epochs_dirty)
 		error = log_epochs_write(opening.log);
 	if (error) {
+		/* Damaged bytes are told to who asked; what the disk refuses fails the folder. */
+		if (error > -4000 && error != -ENOMEM && !opening.log->error)
+			log_fail(opening.log, error);
 		opening.log->closing = true;
 		while (opening.log->fibers > 0)
 			log_drain_wait(opening.log);

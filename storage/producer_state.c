@@ -368,7 +368,7 @@ int16_t producer_state_apply(struct producer_state *state, const struct batch_he
 	struct producer_change change = {
 		.producer_id = batch->producer_id, .map_end_before = state->map_end};
 	struct producer_entry *entry;
-	struct marker marker;
+	struct marker marker = {0};
 	bool is_marker = false;
 	int16_t error;
 	int found;
