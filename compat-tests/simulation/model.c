@@ -36,6 +36,8 @@ bool model_can_retry(struct model *model, const char *what, int error_code)
 {
 	if (kafka_error_is_retriable(error_code)) {
 		model->retriable_errors++;
+		model->last_error = error_code;
+		model->last_error_of = what;
 		return true;
 	}
 	history_violation(&model->history, "%s answered %s", what, kafka_error_name(error_code));

@@ -23,6 +23,8 @@ struct model {
 	unsigned producers_running, consumers_running;
 	/* Errors met on the way, which are no violations: to see that faults were met at all. */
 	uint64_t broken_connections, retriable_errors, duplicates, requests;
+	int last_error; /* the last retriable one, and who got it */
+	const char *last_error_of;
 	int64_t producer_ids[1024]; /* every one that a broker gave out */
 	unsigned producer_id_count;
 };

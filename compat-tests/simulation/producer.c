@@ -17,6 +17,7 @@ struct batch {
 	uint32_t first_number;
 	unsigned record_count;
 	bool is_acknowledged;
+	bool is_out_of_order; /* answered so in this try */
 };
 
 struct producer {
@@ -104,10 +105,9 @@ static void batch_acknowledge(struct producer *producer, struct batch *batch, in
 	batch->is_acknowledged = true;
 }
 
-/* An answer came. IS_AFTER_FAILURE: a batch before this one was not taken, so this one must not be.
- */
-static void batch_answer(struct producer *producer, struct batch *batch,
-	const struct produce_response *response, bool is_after_failure)
+/* An answer came. */
+static void batch_answer(
+	struct producer *producer, struct batch *batch, const struct produce_response *response)
 {
 	struct model *model = producer->model;
 	const struct produce_response_partition_produce_response *partition;
@@ -126,12 +126,46 @@ static void batch_answer(struct producer *producer, struct batch *batch,
 			&model->history, "Produce answered partition %d", partition->index);
 	if (code == KAFKA_NONE || code == KAFKA_DUPLICATE_SEQUENCE_NUMBER) {
 		model->duplicates += code == KAFKA_DUPLICATE_SEQUENCE_NUMBER;
-		/* An answer to a retry may come behind the failure of an earlier one only if an
-		 * earlier sending had been taken. */
 		batch_acknowledge(
 			producer, batch, code == KAFKA_NONE ? partition->base_offset : -1);
-	} else if (!(code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER && is_after_failure)) {
+	} else if (code == KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER) {
+		batch->is_out_of_order = true;
+	} else if (kafka_error_is_retriable(code)) {
 		model_can_retry(model, "Produce", code);
+	} else {
+		history_violation(&model->history,
+			"Produce of values %u/%u to %u/%u to partition %u answered %s",
+			producer->index, batch->first_number, producer->index,
+			batch->first_number + batch->record_count - 1, producer->partition,
+			kafka_error_name(code));
+	}
+}
+
+/*
+ * What "out of order" meant, once all answers are here. Behind a batch that failed it is right.
+ * Before one that was taken it means that the batch itself had been taken, and that the broker has
+ * forgotten: after a clean stop it remembers only each producer's last batch, as Kafka does (the
+ * scan will tell whether it is there). Else it is wrong.
+ */
+static void round_settle_order(struct producer *producer, struct batch **asked, unsigned count)
+{
+	unsigned taken = 0, failed = count;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (asked[i]->is_acknowledged)
+			taken = i;
+		else if (!asked[i]->is_out_of_order && i < failed)
+			failed = i;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (asked[i]->is_acknowledged || !asked[i]->is_out_of_order)
+			continue;
+		if (i < taken)
+			batch_acknowledge(producer, asked[i], -1);
+		else if (i < failed)
+			history_violation(&producer->model->history,
+				"partition %u calls value %u/%u out of order", producer->partition,
+				producer->index, asked[i]->first_number);
 	}
 }
 
@@ -140,7 +174,6 @@ static void round_try(struct producer *producer)
 {
 	struct batch *asked[WINDOW_MAX];
 	unsigned asked_count = 0;
-	bool has_failed = false;
 	int error = 0;
 
 	for (unsigned i = 0; i < producer->batch_count && !error; i++) {
@@ -148,6 +181,7 @@ static void round_try(struct producer *producer)
 
 		if (producer->batches[i].is_acknowledged)
 			continue;
+		producer->batches[i].is_out_of_order = false;
 		error = batch_ask(producer, &producer->batches[i], version);
 		asked[asked_count++] = &producer->batches[i];
 	}
@@ -157,9 +191,10 @@ static void round_try(struct producer *producer)
 		error = wire_answer(&producer->wire, &producer->arena, &response, MODEL_TIMEOUT_NS);
 		if (error)
 			break;
-		batch_answer(producer, asked[i], &response, has_failed);
-		has_failed |= !asked[i]->is_acknowledged;
+		batch_answer(producer, asked[i], &response);
 	}
+	if (!error)
+		round_settle_order(producer, asked, asked_count);
 	if (error == -EBADMSG)
 		history_violation(&producer->model->history, "Produce answered what is no answer");
 	if (error) {
@@ -185,7 +220,7 @@ static void round_probe_order(struct producer *producer)
 		wire_close(&producer->wire);
 		producer->is_connected = false;
 	} else {
-		batch_answer(producer, batch, &response, true);
+		batch_answer(producer, batch, &response);
 		if (batch->is_acknowledged)
 			history_violation(&producer->model->history,
 				"partition %u took value %u/%u before %u/%u", producer->partition,
@@ -252,6 +287,7 @@ static bool producer_id_ask(struct producer *producer)
 	int version = (int)model_pick(producer->shard, 6);
 
 	schema_init(&init_producer_id_request_schema, &request);
+	request.transactional_id = STR_NULL;
 	request.transaction_timeout_ms = 60000;
 	producer->model->requests++;
 	if (wire_call(&producer->wire, &producer->arena, API_INIT_PRODUCER_ID, version, &request,

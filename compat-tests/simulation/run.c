@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "model.h"
+#include "protocol/errors.h"
 #include "runtime/simulated/choose.h"
 
 enum { CONSUMERS_MAX = 3, CLIENTS_MAX = PRODUCERS_MAX + CONSUMERS_MAX + 2 };
@@ -130,6 +131,7 @@ static void node_look_after(struct run *run)
 		run->result->crashes += host_exit_status(run->node) != 0;
 		run->restart_at_ns = now_ns + 1 + choose_below(&run->chooser, 2 * NS_PER_S);
 	} else if (now_ns >= run->restart_at_ns) {
+		run->restart_at_ns = 0;
 		run_node_start(run);
 		if (!run->is_calm)
 			crash_plan(run);
@@ -165,8 +167,10 @@ static void run_until_clients_end(struct run *run, uint64_t limit_s, const char 
 
 	while (!clients_have_ended(run) && !run_has_failed(run)) {
 		if (world_now_ns(run->world) > end_ns)
-			history_violation(&run->model.history, "%s did not end in %" PRIu64 " s",
-				what, limit_s);
+			history_violation(&run->model.history,
+				"%s did not end in %" PRIu64 " s; the last error was %s of %s",
+				what, limit_s, kafka_error_name(run->model.last_error),
+				run->model.last_error_of ? run->model.last_error_of : "nobody");
 		run_slice(run);
 	}
 }

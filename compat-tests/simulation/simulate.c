@@ -4,8 +4,8 @@
  *	simulate --seed 1 --seeds 20 --steps 200000
  *
  * Each run is a process of its own, so that a broken invariant (which aborts) is a failed seed and
- * not the end of all. The seed of a failure is printed; running it alone with --trace FILE
- * shows every event.
+ * not the end of all. The seed of a failure is printed; running it alone with --verbose
+ * shows the node's log, with --trace FILE every event.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -17,10 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "node.h"
 #include "run.h"
 #include "standin.h"
-
-enum { NODE_PORT = 9092 };
 
 /* What libraries allocate for themselves is not seen by the simulated process and goes missing with
  * it; what we allocate is. */
@@ -33,7 +32,7 @@ const char *__lsan_default_suppressions(void)
 struct arguments {
 	uint64_t seed, seeds, steps;
 	unsigned shards;
-	bool is_once, is_quiet, ends_at_violation;
+	bool is_once, is_quiet, is_verbose, is_standin, ends_at_violation;
 	const char *trace_path;
 	const char *hashes_path;
 	enum standin_bug standin_bug;
@@ -43,7 +42,7 @@ static int usage(FILE *to, int status)
 {
 	fputs("usage: simulate [--seed N] [--seeds COUNT] [--steps M] [--shards K] [--once]\n"
 	      "                [--until-violation] [--quiet-world] [--trace FILE] [--hashes FILE]\n"
-	      "                [--stand-in BUG]\n"
+	      "                [--verbose] [--stand-in BUG]\n"
 	      "\n"
 	      "--seed N         the first seed (1)\n"
 	      "--seeds COUNT    how many (1)\n"
@@ -51,6 +50,7 @@ static int usage(FILE *to, int status)
 	      "--shards K       shards of the node; else the seed chooses 1 to 8\n"
 	      "--once           each seed once instead of twice\n"
 	      "--until-violation  ends with the first seed that breaks a rule\n"
+	      "--verbose        the node's log lines\n"
 	      "--quiet-world    no faults\n"
 	      "--trace FILE     every event as a line (of the first run of each seed)\n"
 	      "--hashes FILE    a line for each seed with its trace hash: to compare two builds\n"
@@ -81,7 +81,20 @@ static bool bug_parse(const char *text, enum standin_bug *ret)
 
 static int arguments_parse(int argc, char **argv, struct arguments *ret)
 {
-	enum { SEED = 1, SEEDS, STEPS, SHARDS, ONCE, UNTIL, QUIET, TRACE, HASHES, STAND_IN, HELP };
+	enum {
+		SEED = 1,
+		SEEDS,
+		STEPS,
+		SHARDS,
+		ONCE,
+		UNTIL,
+		VERBOSE,
+		QUIET,
+		TRACE,
+		HASHES,
+		STAND_IN,
+		HELP
+	};
 	static const struct option options[] = {
 		{"seed", required_argument, NULL, SEED},
 		{"seeds", required_argument, NULL, SEEDS},
@@ -89,6 +102,7 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 		{"shards", required_argument, NULL, SHARDS},
 		{"once", no_argument, NULL, ONCE},
 		{"until-violation", no_argument, NULL, UNTIL},
+		{"verbose", no_argument, NULL, VERBOSE},
 		{"quiet-world", no_argument, NULL, QUIET},
 		{"trace", required_argument, NULL, TRACE},
 		{"hashes", required_argument, NULL, HASHES},
@@ -123,6 +137,9 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 		case UNTIL:
 			ret->ends_at_violation = true;
 			break;
+		case VERBOSE:
+			ret->is_verbose = true;
+			break;
 		case QUIET:
 			ret->is_quiet = true;
 			break;
@@ -134,6 +151,7 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 			break;
 		case STAND_IN:
 			is_good = bug_parse(optarg, &ret->standin_bug);
+			ret->is_standin = true;
 			break;
 		case HELP:
 			exit(usage(stdout, 0));
@@ -150,10 +168,8 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 static void seed_run(const struct arguments *arguments, uint64_t seed, FILE *trace,
 	struct run_result *ret_result)
 {
-	struct standin_options standin = {
-		.bug = arguments->standin_bug,
-		.port = NODE_PORT,
-	};
+	struct node_options node = {.is_verbose = arguments->is_verbose};
+	struct standin_options standin = {.bug = arguments->standin_bug, .port = NODE_PORT};
 	struct run_options options = {
 		.seed = seed,
 		.steps = arguments->steps,
@@ -161,10 +177,14 @@ static void seed_run(const struct arguments *arguments, uint64_t seed, FILE *tra
 		.port = NODE_PORT,
 		.trace = trace,
 		.has_no_faults = arguments->is_quiet,
-		.node = {.start = standin_start, .argument = &standin},
-		.node_shards_max = 1,
+		.node = {.start = node_start, .stop = node_stop, .argument = &node},
+		.node_shards_max = 8,
 	};
 
+	if (arguments->is_standin) {
+		options.node = (struct program){.start = standin_start, .argument = &standin};
+		options.node_shards_max = options.shard_count = 1;
+	}
 	run_seed(&options, ret_result);
 }
 

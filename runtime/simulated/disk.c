@@ -19,6 +19,7 @@ struct inode {
 	struct list_node node; /* in disk->inodes */
 	uint32_t references;   /* entries (seen and durable each), pending changes, openings */
 	uint32_t openings;
+	uint64_t number;
 	bool is_folder, locked;
 	bool marked; /* reached, while settling after a power cut */
 	int64_t modified_ms;
@@ -43,6 +44,7 @@ struct change {
 struct disk {
 	struct inode *root;
 	struct list inodes;
+	uint64_t inodes_made;
 	struct list changes;
 	uint32_t change_count;
 	uint64_t capacity_bytes, used_bytes;
@@ -55,6 +57,7 @@ static struct inode *inode_new(struct disk *disk, bool is_folder)
 	struct inode *inode = world_alloc_zero(1, sizeof(*inode));
 
 	inode->is_folder = is_folder;
+	inode->number = ++disk->inodes_made;
 	inode->modified_ms = disk->wall_ms;
 	list_push_back(&disk->inodes, &inode->node);
 	return inode;
@@ -372,6 +375,11 @@ void disk_close(struct disk *disk, struct inode *inode, unsigned flags)
 	if (flags & FILE_LOCK)
 		inode->locked = false;
 	inode_unref(disk, inode);
+}
+
+uint64_t disk_file_number(const struct inode *inode)
+{
+	return inode->number;
 }
 
 uint64_t disk_file_size(const struct inode *inode)
@@ -762,6 +770,7 @@ static struct inode *pair_find(
 static void inode_clone_into(
 	struct inode *to, const struct inode *from, const struct inode_pair *pairs, size_t count)
 {
+	to->number = from->number;
 	to->modified_ms = from->modified_ms;
 	to->parent = pair_find(pairs, count, from->parent);
 	content_clone(&to->content, &from->content);
@@ -800,6 +809,7 @@ struct disk *disk_clone(const struct disk *disk)
 	copy->capacity_bytes = disk->capacity_bytes;
 	copy->used_bytes = disk->used_bytes;
 	copy->wall_ms = disk->wall_ms;
+	copy->inodes_made = disk->inodes_made;
 	list_for_each (node, &disk->inodes)
 		count++;
 	pairs = world_alloc(count * sizeof(*pairs));

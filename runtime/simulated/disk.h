@@ -30,6 +30,8 @@ struct disk *disk_clone(const struct disk *disk);
 int disk_open(struct disk *disk, const char *path, unsigned flags, struct inode **ret);
 void disk_close(struct disk *disk, struct inode *inode, unsigned flags);
 
+/* Of its disk: the n-th file or folder that was made. */
+uint64_t disk_file_number(const struct inode *inode);
 uint64_t disk_file_size(const struct inode *inode);
 int64_t disk_file_modified_ms(const struct inode *inode);
 int64_t disk_read(const struct inode *inode, void *buffer, size_t size, uint64_t offset);

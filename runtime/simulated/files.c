@@ -354,6 +354,10 @@ static void file_wait_fire(struct world *world, struct event *event)
 	if (op->ask.kind == FILE_OP_WRITE &&
 		choose_chance(&world->chooser, world->options.disk_write_out_ppm))
 		disk_write_out(host->disk, &world->chooser);
+	if (op->ask.file)
+		chooser_note(&world->chooser, "of",
+			disk_file_number(open_file_of(op->ask.file)->inode), op->ask.offset,
+			op->ask.size);
 	chooser_note(&world->chooser, "file", (uint64_t)op->ask.kind, (uint64_t)result,
 		host->index << 8 | shard->index);
 	process_wait_end(&wait->wait);

@@ -1,0 +1,17 @@
+/*
+ * The broker as a program of a simulated host: everything it has is made in its first step, so that
+ * it goes with the process.
+ */
+#pragma once
+
+#include "runtime/shard.h"
+
+enum { NODE_PORT = 9092 };
+
+struct node_options {
+	bool is_verbose; /* log lines go to standard error */
+};
+
+/* A program's start and stop; ARGUMENT is struct node_options. */
+void node_start(struct shard *shard, void *argument);
+void node_stop(struct shard *shard, void *argument);
