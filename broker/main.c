@@ -245,7 +245,7 @@ static int serve(int argc, char **argv)
 	struct config *config = NULL;
 	struct broker *broker = NULL;
 	int status = EXIT_FAILURE;
-	char *working_folder = getcwd(NULL, 0);
+	char *working_folder;
 
 	logger_init(&main_logger, main_sink, NULL, main_clock, NULL);
 	if (parse_serve(argc, argv, &arguments) < 0)
@@ -259,6 +259,7 @@ static int serve(int argc, char **argv)
 	log_format_parse(config_str(config, SETTING_BARNABAS_LOG_FORMAT), &main_logger.format);
 	log_level_parse(config_str(config, SETTING_BARNABAS_LOG_LEVEL), &main_logger.threshold);
 	raise_file_limit();
+	working_folder = getcwd(NULL, 0);
 
 	struct broker_options options = {
 		.config = config,
