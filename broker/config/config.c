@@ -146,6 +146,18 @@ static void report_effect(
 	}
 }
 
+static bool is_dynamic_entry(const struct config *config, struct str name)
+{
+	return config_entries_find(&config->layers[LAYER_CLUSTER], name) ||
+	       config_entries_find(&config->layers[LAYER_BROKER], name);
+}
+
+/* What the file says was told when it was read; an update tells of what is new. */
+static bool is_news(const struct config *config, struct str name)
+{
+	return !config->is_update || is_dynamic_entry(config, name);
+}
+
 static int parse_listener_setting(struct config *config, struct config_report *report,
 	const struct config_entry *entry, struct str listener, struct str setting)
 {
@@ -154,7 +166,8 @@ static int parse_listener_setting(struct config *config, struct config_report *r
 	enum setting_id id = config_listener_setting_find(setting);
 
 	if (id == SETTING_NONE) {
-		report_unknown(report, entry->name);
+		if (is_news(config, entry->name))
+			report_unknown(report, entry->name);
 		return 0;
 	}
 	int error = setting_parse(
@@ -169,7 +182,8 @@ static int parse_listener_setting(struct config *config, struct config_report *r
 	place->listener = listener;
 	place->id = id;
 	config->listener_setting_count++;
-	report_effect(report, entry->name, setting_row(id), entry->value);
+	if (is_news(config, entry->name))
+		report_effect(report, entry->name, setting_row(id), entry->value);
 	return 0;
 }
 
@@ -192,12 +206,6 @@ static int parse_default(struct config *config, struct config_report *report, en
 	return error;
 }
 
-static bool is_dynamic_entry(const struct config *config, struct str name)
-{
-	return config_entries_find(&config->layers[LAYER_CLUSTER], name) ||
-	       config_entries_find(&config->layers[LAYER_BROKER], name);
-}
-
 static int parse_entry(
 	struct config *config, struct config_report *report, const struct config_entry *entry)
 {
@@ -208,15 +216,17 @@ static int parse_entry(
 	if (config_listener_name_split(entry->name, &listener, &setting))
 		return parse_listener_setting(config, report, entry, listener, setting);
 	if (id == SETTING_NONE) {
-		report_unknown(report, entry->name);
+		if (is_news(config, entry->name))
+			report_unknown(report, entry->name);
 		return 0;
 	}
 	if (setting_is_dynamic_only(id) &&
 		config_entries_find(&config->layers[LAYER_STATIC], entry->name) &&
 		!is_dynamic_entry(config, entry->name)) {
-		config_report_add(report, CONFIG_WARNING, entry->name,
-			"%.*s has no effect here: it can only be set while the broker runs",
-			STR_ARGS(entry->name));
+		if (is_news(config, entry->name))
+			config_report_add(report, CONFIG_WARNING, entry->name,
+				"%.*s has no effect here: it can only be set while the broker runs",
+				STR_ARGS(entry->name));
 		return parse_default(config, report, id);
 	}
 	int error = setting_parse(
@@ -228,7 +238,8 @@ static int parse_entry(
 	if (error < 0)
 		return error;
 	config->is_set[id] = true;
-	report_effect(report, entry->name, setting_row(id), entry->value);
+	if (is_news(config, entry->name))
+		report_effect(report, entry->name, setting_row(id), entry->value);
 	return 0;
 }
 
@@ -419,6 +430,7 @@ int config_update(const struct config *base, const struct config_entries *cluste
 
 	if (!config)
 		return -ENOMEM;
+	config->is_update = true;
 	int error = entries_merge(
 		&config->arena, &base->layers[LAYER_STATIC], 1, 0, &config->layers[LAYER_STATIC]);
 	if (error == 0)

@@ -20,6 +20,7 @@ struct listener_setting {
 
 struct config {
 	atomic_int references;
+	bool is_update; /* made by config_update: findings about the file were told before */
 	struct arena arena;
 	/* As given, each name once, the values untouched. */
 	struct config_entries layers[LAYER_COUNT];
