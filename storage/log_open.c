@@ -89,7 +89,7 @@ static int scan_bytes(struct scan *scan, uint64_t position, size_t size, const u
 static int scan_batch(struct scan *scan, uint64_t position, uint64_t end, int64_t next_offset,
 	const uint8_t **ret_data, struct batch_header *ret_header, const char **ret_why)
 {
-	const uint8_t *bytes;
+	const uint8_t *bytes = NULL;
 	int found;
 
 	*ret_why = "it is cut off";
