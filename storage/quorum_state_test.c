@@ -21,26 +21,24 @@ TestSuite(quorum_state, .init = set_up, .fini = tear_down);
 /* Files that Kafka wrote, of both versions, read and written back to the same bytes. */
 Test(quorum_state, is_written_as_kafka_does)
 {
-	static const char *const texts[] = {
-		"{\"clusterId\":\"\",\"leaderId\":1,\"leaderEpoch\":1,\"votedId\":-1,"
-		"\"appliedOffset\":0,"
-		"\"currentVoters\":[{\"voterId\":1}],\"data_version\":0}",
-		"{\"clusterId\":\"\",\"leaderId\":-1,\"leaderEpoch\":0,\"votedId\":2,"
-		"\"appliedOffset\":0,"
-		"\"currentVoters\":[{\"voterId\":1},{\"voterId\":2}],\"data_version\":0}",
-		"{\"clusterId\":\"\",\"leaderId\":-1,\"leaderEpoch\":-1,\"votedId\":-1,"
-		"\"appliedOffset\":0,"
-		"\"currentVoters\":[],\"data_version\":0}",
-		"{\"leaderId\":1,\"leaderEpoch\":3,\"votedId\":-1,\"votedDirectoryId\":"
-		"\"AAAAAAAAAAAAAAAAAAAAAA\",\"data_version\":1}",
+	/* clang-format off */
+	static const struct str texts[] = {
+		STR("{\"clusterId\":\"\",\"leaderId\":1,\"leaderEpoch\":1,\"votedId\":-1,\"appliedOffset\":0,"
+			"\"currentVoters\":[{\"voterId\":1}],\"data_version\":0}"),
+		STR("{\"clusterId\":\"\",\"leaderId\":-1,\"leaderEpoch\":0,\"votedId\":2,\"appliedOffset\":0,"
+			"\"currentVoters\":[{\"voterId\":1},{\"voterId\":2}],\"data_version\":0}"),
+		STR("{\"clusterId\":\"\",\"leaderId\":-1,\"leaderEpoch\":-1,\"votedId\":-1,\"appliedOffset\":0,"
+			"\"currentVoters\":[],\"data_version\":0}"),
+		STR("{\"leaderId\":1,\"leaderEpoch\":3,\"votedId\":-1,"
+			"\"votedDirectoryId\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"data_version\":1}"),
 	};
-
+	/* clang-format on */
 	for (size_t i = 0; i < array_length(texts); i++) {
 		struct quorum_state state;
 
-		cr_assert_eq(quorum_state_parse(&arena, str_from(texts[i]), &state), 0);
-		cr_assert(str_equal(quorum_state_format(&arena, &state), str_from(texts[i])), "%s",
-			texts[i]);
+		cr_assert_eq(quorum_state_parse(&arena, texts[i], &state), 0);
+		cr_assert(str_equal(quorum_state_format(&arena, &state), texts[i]), "%.*s",
+			STR_ARGS(texts[i]));
 	}
 }
 

@@ -49,6 +49,8 @@ struct controller {
 	struct record_buffer buffer; /* batches of this round */
 	struct arena scratch;	     /* of this round's encoding */
 	bool broker_configs_changed;
+	struct controller_directory *directories; /* of the registration */
+	int32_t directory_count;
 	bool snapshotting;
 
 	struct arena decision_arena; /* records of the operation that is decided */
@@ -684,10 +686,31 @@ static int decide_broker(
 	return decide_register_broker(decision, &controller->ask.incarnation_id, argument);
 }
 
+/* The registration's directories stay known: what is cordoned is named by path. */
+static void keep_directories(
+	struct controller *controller, const struct controller_registration *registration)
+{
+	controller->directories = memory_new(sizeof(*controller->directories) *
+					     (size_t)max_of(registration->directory_count, 1));
+	controller->directory_count = registration->directory_count;
+	for (int32_t i = 0; i < registration->directory_count; i++) {
+		const struct controller_directory *from = &registration->directories[i];
+		size_t size = strlen(from->path) + 1;
+		char *path = memory_new(size);
+
+		memcpy(path, from->path, size);
+		controller->directories[i] = *from;
+		controller->directories[i].path = path;
+	}
+}
+
 int controller_register(struct controller *controller,
 	const struct controller_registration *registration, int64_t *ret_epoch)
 {
-	int error = run_node_op(controller, decide_controller, (void *)(uintptr_t)registration);
+	int error;
+
+	keep_directories(controller, registration);
+	error = run_node_op(controller, decide_controller, (void *)(uintptr_t)registration);
 
 	if (error == 0)
 		error = run_node_op(controller, decide_expire, NULL);
@@ -698,32 +721,47 @@ int controller_register(struct controller *controller,
 	return error;
 }
 
-/* The directories that cordoned.log.dirs names; what Kafka's first heartbeat tells. */
-static int decide_cordoned(const struct controller *controller, const struct decision *decision)
+/* Is the directory one that cordoned.log.dirs names? */
+static bool is_cordoned(const struct controller *controller, const char *path)
 {
 	struct str_list cordoned = config_list(controller->config, SETTING_CORDONED_LOG_DIRS);
-	const struct register_broker_record *broker =
-		image_broker(decision->image, decision->node_id);
 
-	/* `*` is all of them; single paths would need their ids, which the registration does not
-	 * keep. */
-	if (cordoned.count == 1 && str_equal(cordoned.items[0], STR("*")))
-		return decide_cordon(
-			decision, decision->node_id, broker->log_dirs, broker->log_dirs_count);
-	return decide_cordon(decision, decision->node_id, NULL, 0);
+	for (int32_t i = 0; i < cordoned.count; i++)
+		if (str_equal(cordoned.items[i], STR("*")) ||
+			str_equal(cordoned.items[i], str_from(path)))
+			return true;
+	return false;
+}
+
+/* What Kafka's heartbeats tell of: the directories that take no new replicas. */
+static int decide_cordoned(
+	struct controller *controller, const struct decision *decision, void *argument)
+{
+	struct uuid *cordoned = arena_new_array(decision->records->arena, struct uuid,
+		(size_t)max_of(controller->directory_count, 1));
+	int32_t count = 0;
+
+	if (!cordoned)
+		return -ENOMEM;
+	for (int32_t i = 0; i < controller->directory_count; i++)
+		if (controller->directories[i].is_online &&
+			is_cordoned(controller, controller->directories[i].path))
+			cordoned[count++] = controller->directories[i].id;
+	return decide_cordon(decision, decision->node_id, cordoned, count);
 }
 
 static int decide_unfence(
 	struct controller *controller, const struct decision *decision, void *argument)
 {
-	int error = decide_unfence_broker(decision, decision->node_id);
-
-	return error < 0 ? error : decide_cordoned(controller, decision);
+	return decide_unfence_broker(decision, decision->node_id);
 }
 
 int controller_unfence(struct controller *controller)
 {
-	return run_node_op(controller, decide_unfence, NULL);
+	/* Two heartbeats of Kafka's: the first one finds the broker still fenced. */
+	int error = run_node_op(controller, decide_cordoned, NULL);
+
+	return error < 0 ? error : run_node_op(controller, decide_unfence, NULL);
 }
 
 struct image *controller_image(const struct controller *controller)
@@ -774,6 +812,9 @@ static void controller_free(struct controller *controller)
 {
 	clock_done(&controller->no_op);
 	clock_done(&controller->elections);
+	for (int32_t i = 0; i < controller->directory_count; i++)
+		free((void *)(uintptr_t)controller->directories[i].path);
+	free(controller->directories);
 	if (controller->loader.image)
 		image_loader_done(&controller->loader);
 	image_unref(controller->published);
