@@ -17,6 +17,7 @@
 #include "broker/observe/log.h"
 #include "runtime/fiber.h"
 #include "runtime/memory.h"
+#include "runtime/uuid.h"
 
 enum {
 	BATCH_BUFFER_SIZE_MAX = 256 << 20,
@@ -39,6 +40,7 @@ struct controller {
 	struct image *published;    /* what is committed */
 	enum controller_phase phase;
 	int64_t broker_epoch;
+	struct uuid controller_incarnation_id; /* as Kafka: another than the broker's */
 
 	bool ending;	     /* the fiber ends when nothing waits */
 	struct list waiting; /* controller_op */
@@ -619,6 +621,7 @@ int controller_open(struct shard *shard, const struct controller_open *ask, stru
 	controller->ask.config = config_ref(ask->config);
 	controller->config = config_ref(ask->config);
 	controller->broker_epoch = -1;
+	controller->controller_incarnation_id = uuid_random(shard);
 	list_init(&controller->waiting);
 	record_buffer_init(&controller->buffer, BATCH_BUFFER_SIZE_MAX);
 	arena_init(&controller->scratch, BATCH_BUFFER_SIZE_MAX);
@@ -665,7 +668,7 @@ static int decide_controller(
 {
 	const struct controller_registration *registration = argument;
 
-	return decide_register_controller(decision, &controller->ask.incarnation_id,
+	return decide_register_controller(decision, &controller->controller_incarnation_id,
 		registration->listeners, registration->listener_count);
 }
 
