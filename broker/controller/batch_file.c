@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 enum {
-	READ_SIZE = 256 << 10,
+	READ_SIZE = 128 << 10,
 	/* Kafka writes metadata in batches of up to 8 MiB; a larger size is damage. */
 	BATCH_SIZE_MAX = 64 << 20,
 };

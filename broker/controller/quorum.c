@@ -17,7 +17,7 @@
 enum {
 	PATH_SIZE = 4096,
 	SCRATCH_SIZE = 64 << 20,
-	LOG_READ_SIZE = 1 << 20,
+	LOG_READ_SIZE = 128 << 10, /* a step takes no longer than its records */
 };
 
 struct kept_snapshot {
