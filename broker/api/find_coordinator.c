@@ -8,6 +8,7 @@
 #include "broker/api/brokers.h"
 #include "broker/api/controller_call.h"
 #include "broker/group/coordinator.h"
+#include "runtime/uuid.h"
 
 enum coordinator_type { COORDINATOR_GROUP = 0, COORDINATOR_TRANSACTION = 1, COORDINATOR_SHARE = 2 };
 
@@ -39,6 +40,29 @@ static bool find_has_topic(const struct request *request)
 	return image_topic_by_name(request->image, STR("__consumer_offsets")) != NULL;
 }
 
+/* group:topic id:partition */
+static bool find_is_share_key(struct str key)
+{
+	int32_t first = -1, second = -1;
+	struct uuid id;
+
+	for (int32_t i = 0; i < key.size; i++) {
+		if (key.data[i] != ':')
+			continue;
+		if (second >= 0)
+			return false;
+		*(first < 0 ? &first : &second) = i;
+	}
+	if (first <= 0 || second < 0 || second == key.size - 1 ||
+		uuid_parse((struct str){key.data + first + 1, second - first - 1}, &id) < 0)
+		return false;
+	for (int32_t i = second + 1; i < key.size; i++) {
+		if (key.data[i] < '0' || key.data[i] > '9')
+			return false;
+	}
+	return true;
+}
+
 static struct found find_one(const struct request *request, struct str key)
 {
 	const struct find_coordinator_request *message = request->message;
@@ -47,11 +71,11 @@ static struct found find_one(const struct request *request, struct str key)
 		image_topic_by_name(request->image, STR("__consumer_offsets"));
 
 	if (message->key_type < COORDINATOR_GROUP || message->key_type > COORDINATOR_SHARE) {
-		found.error = KAFKA_UNKNOWN_SERVER_ERROR;
+		found.error = KAFKA_INVALID_REQUEST;
 		return found;
 	}
 	if (message->key_type == COORDINATOR_SHARE) {
-		if (request->version < SHARE_VERSION)
+		if (request->version < SHARE_VERSION || !find_is_share_key(key))
 			found.error = KAFKA_INVALID_REQUEST;
 		else if (!authorize_cluster(request, ACL_CLUSTER_ACTION))
 			found.error = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
@@ -112,6 +136,8 @@ static void find_answer(struct request *request)
 		out->node_id = found.node_id;
 		out->host = found.host;
 		out->port = found.port;
+		if (message->key_type < COORDINATOR_GROUP || message->key_type > COORDINATOR_SHARE)
+			out->error_message = STR("No coordinator of that kind is known.");
 	}
 	request_complete(request);
 }

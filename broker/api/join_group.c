@@ -9,13 +9,15 @@ void handle_join_group(struct request *request)
 	struct join_group_request *message = request->message;
 	struct join_group_response *response = request->response;
 	struct group_call *call = request_new(request, struct group_call);
+	/* As Java prints an address without a name: records and tools have it so. */
+	const char *host = arena_printf(&request->arena, "/%.*s", STR_ARGS(request->host));
 
-	if (!call) {
+	if (!call || !host) {
 		request_out_of_memory(request);
 		return;
 	}
-	group_call_init(call, request, GROUP_ASK_JOIN, message->group_id, message,
-		&join_group_response_schema, response);
+	group_call_init(call, request, GROUP_ASK_JOIN, message->group_id, message, &join_group_response_schema, response);
+	call->ask.client_host = str_from(host);
 	if (!authorize(request, ACL_READ, RESOURCE_GROUP, message->group_id)) {
 		group_call_refuse(call, KAFKA_GROUP_AUTHORIZATION_FAILED);
 	} else if (group_id_check(message->group_id)) {

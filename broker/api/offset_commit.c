@@ -4,6 +4,7 @@
  * others do.
  */
 #include "broker/group/coordinator.h"
+#include "runtime/map.h"
 
 enum { TOPIC_ID_VERSION = 10 };
 
@@ -11,47 +12,85 @@ struct offset_commit_work {
 	struct group_call call;
 	struct offset_commit_request checked;  /* what the group is asked */
 	struct offset_commit_response refused; /* what was refused before */
-	int32_t *twins; /* of each topic that is asked: its place among the refused; -1 */
 };
 
-/* What was refused comes first, then the group's answers; a topic that is in both is one topic, as
- * in Kafka. */
+/* A topic of the answer, once, however often the request named it. */
+struct offset_commit_merged {
+	struct map_node node; /* by name, or id */
+	struct offset_commit_response_topic topic;
+	int32_t room;
+};
+
+/* Counts the partitions of each topic, or with FILL puts them in. False when the arena is exhausted. */
+static bool offset_commit_merge(struct request *request, struct map *map, struct offset_commit_merged *list,
+	const struct offset_commit_response_topic *topics, int32_t count, bool fill)
+{
+	bool by_id = request->version >= TOPIC_ID_VERSION;
+
+	for (int32_t i = 0; i < count; i++) {
+		const struct offset_commit_response_topic *from = &topics[i];
+		const void *key = by_id ? (const void *)&from->topic_id : (const void *)from->name.data;
+		size_t key_size = by_id ? sizeof(from->topic_id) : (size_t)max_of(from->name.size, 0);
+		struct offset_commit_merged *merged =
+			map_find_entry(map, key, key_size, struct offset_commit_merged, node);
+		if (!merged) {
+			merged = &list[map->count];
+			merged->topic.name = from->name;
+			merged->topic.topic_id = from->topic_id;
+			map_insert(map, &merged->node, key, key_size);
+		}
+		if (!fill) {
+			merged->room += from->partitions_count;
+			continue;
+		}
+		struct offset_commit_response_topic *to = &merged->topic;
+		if (!to->partitions) {
+			to->partitions = schema_new_array(
+				&offset_commit_response_partition_schema, &request->arena, merged->room);
+			if (!to->partitions)
+				return false;
+		}
+		if (from->partitions_count > 0)
+			memcpy(to->partitions + to->partitions_count, from->partitions,
+				sizeof(*to->partitions) * (size_t)from->partitions_count);
+		to->partitions_count += from->partitions_count;
+	}
+	return true;
+}
+
+/* What was refused comes first, then the group's answers; each topic once, as in Kafka. From version 10 on a topic is known by its id alone. */
 static void offset_commit_finish(struct group_call *call)
 {
 	struct offset_commit_work *work = container_of(call, struct offset_commit_work, call);
+	struct request *request = call->request;
 	struct offset_commit_response *response = call->ask.response;
-	struct offset_commit_response *refused = &work->refused;
+	struct offset_commit_response_topic *own = response->topics;
+	int32_t own_count = response->topics_count, count = 0;
+	int32_t room = own_count + work->refused.topics_count;
+	bool by_id = request->version >= TOPIC_ID_VERSION;
+	struct offset_commit_merged *list = request_new_array(request, struct offset_commit_merged, (size_t)room);
+	struct map map;
 
-	if (refused->topics_count == 0)
-		return;
-	struct arena *arena = &call->request->arena;
-	struct offset_commit_response_topic *topics =
-		schema_new_array(&offset_commit_response_topic_schema, arena,
-			refused->topics_count + response->topics_count);
-	if (!topics)
-		return;
-	int32_t count = refused->topics_count;
-	memcpy(topics, refused->topics, sizeof(*topics) * (size_t)count);
-	for (int32_t i = 0; i < response->topics_count; i++) {
-		const struct offset_commit_response_topic *own = &response->topics[i];
-		if (work->twins[i] < 0) {
-			topics[count++] = *own;
-			continue;
-		}
-		struct offset_commit_response_topic *twin = &topics[work->twins[i]];
-		struct offset_commit_response_partition *both =
-			schema_new_array(&offset_commit_response_partition_schema, arena,
-				twin->partitions_count + own->partitions_count);
-		if (!both)
-			return;
-		memcpy(both, twin->partitions, sizeof(*both) * (size_t)twin->partitions_count);
-		memcpy(both + twin->partitions_count, own->partitions,
-			sizeof(*both) * (size_t)own->partitions_count);
-		twin->partitions = both;
-		twin->partitions_count += own->partitions_count;
+	response->topics = schema_new_array(&offset_commit_response_topic_schema, &request->arena, room);
+	response->topics_count = 0;
+	map_init(&map, request_seed(request));
+	if (list && response->topics) {
+		bool done = true;
+		for (int fill = 0; fill < 2 && done; fill++)
+			done = offset_commit_merge(request, &map, list, work->refused.topics, work->refused.topics_count, fill) &&
+			       offset_commit_merge(request, &map, list, own, own_count, fill);
+		count = done ? (int32_t)map.count : 0;
 	}
-	response->topics = topics;
-	response->topics_count = count;
+	map_done(&map);
+	for (int32_t i = 0; i < count; i++) {
+		struct offset_commit_response_topic *topic = &response->topics[response->topics_count++];
+		*topic = list[i].topic;
+		if (by_id)
+			topic->name = STR("");
+		else
+			topic->topic_id = (struct uuid){{0}};
+	}
+	call->ask.out_of_memory = room > 0 && count == 0;
 }
 
 /* One topic into what is refused and what is asked. False when the arena is exhausted. */
@@ -96,28 +135,11 @@ static bool offset_commit_topic(
 		answer->partition_index = partition->partition_index;
 		answer->error_code = error ? error : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	}
-	bool is_refused = out->partitions_count > 0 || (error && count == 0);
 	if (ask->partitions_count > 0)
-		work->twins[work->checked.topics_count++] =
-			is_refused ? work->refused.topics_count : -1;
-	if (is_refused)
+		work->checked.topics_count++;
+	if (out->partitions_count > 0 || (error && count == 0))
 		work->refused.topics_count++;
 	return true;
-}
-
-/* From version 10 on a topic is known by its id alone. */
-static void offset_commit_names_drop(struct group_call *call)
-{
-	struct offset_commit_response *response = call->ask.response;
-	bool by_id = call->ask.version >= TOPIC_ID_VERSION;
-
-	offset_commit_finish(call);
-	for (int32_t i = 0; i < response->topics_count; i++) {
-		if (by_id)
-			response->topics[i].name = STR("");
-		else
-			response->topics[i].topic_id = (struct uuid){{0}};
-	}
 }
 
 void handle_offset_commit(struct request *request)
@@ -131,9 +153,9 @@ void handle_offset_commit(struct request *request)
 		return;
 	}
 	struct group_call *call = &work->call;
-	group_call_init(call, request, GROUP_ASK_OFFSET_COMMIT, message->group_id, message,
-		&offset_commit_response_schema, request->response);
-	call->finish = offset_commit_names_drop;
+	group_call_init(call, request, GROUP_ASK_OFFSET_COMMIT, message->group_id, message, &offset_commit_response_schema,
+		request->response);
+	call->finish = offset_commit_finish;
 	if (!authorize(request, ACL_READ, RESOURCE_GROUP, message->group_id)) {
 		group_call_refuse(call, KAFKA_GROUP_AUTHORIZATION_FAILED);
 		return;
@@ -142,10 +164,8 @@ void handle_offset_commit(struct request *request)
 	work->checked.topics =
 		schema_new_array(&offset_commit_request_topic_schema, &request->arena, topics);
 	work->checked.topics_count = 0;
-	work->refused.topics =
-		schema_new_array(&offset_commit_response_topic_schema, &request->arena, topics);
-	work->twins = request_new_array(request, int32_t, (size_t)topics);
-	if (!work->checked.topics || !work->refused.topics || !work->twins) {
+	work->refused.topics = schema_new_array(&offset_commit_response_topic_schema, &request->arena, topics);
+	if (!work->checked.topics || !work->refused.topics) {
 		request_out_of_memory(request);
 		return;
 	}
@@ -157,8 +177,7 @@ void handle_offset_commit(struct request *request)
 		}
 	}
 	if (work->checked.topics_count == 0) {
-		offset_commit_names_drop(call);
-		request_complete(request);
+		group_call_complete(call);
 		return;
 	}
 	group_call_one(call);

@@ -8,10 +8,10 @@
 enum { GROUP_ID_NOT_FOUND_VERSION = 6 };
 
 static const char *const group_type_names[] = {
-	[GROUP_CLASSIC] = "Classic",
-	[GROUP_CONSUMER] = "Consumer",
-	[GROUP_SHARE] = "Share",
-	[GROUP_STREAMS] = "Streams",
+	[GROUP_CLASSIC] = "classic",
+	[GROUP_CONSUMER] = "consumer",
+	[GROUP_SHARE] = "share",
+	[GROUP_STREAMS] = "streams",
 };
 
 static void describe_members(

@@ -395,18 +395,17 @@ static struct group_call *call_of(struct request *request)
 	return request->context;
 }
 
-static void call_one_answered(struct group_call *call)
+void group_call_complete(struct group_call *call)
 {
 	struct request *request = call->request;
 
 	request->on_abandon = NULL;
-	if (call->ask.out_of_memory) {
-		request_out_of_memory(request);
-		return;
-	}
-	if (call->finish)
+	if (call->finish && !call->ask.out_of_memory)
 		call->finish(call);
-	request_complete(request);
+	if (call->ask.out_of_memory)
+		request_out_of_memory(request);
+	else
+		request_complete(request);
 }
 
 static void call_one_abandoned(struct request *request)
@@ -431,7 +430,7 @@ void group_call_one(struct group_call *call)
 	struct request *request = call->request;
 
 	request->context = call;
-	call->answered = call_one_answered;
+	call->answered = group_call_complete;
 	if (!group_call_route(call))
 		group_call_refuse(call, KAFKA_NOT_COORDINATOR);
 	else
@@ -441,7 +440,7 @@ void group_call_one(struct group_call *call)
 void group_call_refuse(struct group_call *call, int16_t error)
 {
 	group_ask_fail(&call->ask, error);
-	call_one_answered(call);
+	group_call_complete(call);
 }
 
 /* ---- several groups a request ---- */

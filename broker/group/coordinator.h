@@ -62,7 +62,8 @@ void group_call_route_to(struct group_call *call, const struct image_topic *topi
 
 /* For a request about one group: routes, moves the request, asks, and completes it. */
 void group_call_one(struct group_call *call);
-/* Completes it with an error instead. */
+/* Completes it with what the response says already, or with an error instead. */
+void group_call_complete(struct group_call *call);
 void group_call_refuse(struct group_call *call, int16_t error);
 
 /* For a request about several: each call has an arena of its own, ANSWERED runs on the request's shard. */

@@ -54,7 +54,7 @@ struct group_ask {
 	enum group_ask_kind kind;
 	int16_t version;
 	struct str group_id;
-	struct str client_id, client_host; /* the address as a number */
+	struct str client_id, client_host; /* as members are described: "/10.0.0.1" */
 	struct uuid entropy;		   /* a random uuid, for a member id */
 	bool require_stable;		   /* of OffsetFetch */
 	const void *message;
