@@ -212,7 +212,7 @@ struct log_append {
  * durable), or refused. After DONE call log_append_done.
  */
 void log_append(struct log *log, struct log_append *op);
-/* Frees what the answer points to. */
+/* From any shard. Frees what the answer points to. */
 void log_append_done(struct log_append *op);
 
 /* ---- read ---- */
@@ -256,7 +256,7 @@ struct log_read {
 };
 
 void log_read(struct log *log, struct log_read *op);
-/* Frees the list of aborted transactions; the slice's file is the holder's. */
+/* From any shard. Frees the list of aborted transactions; the slice's file is the holder's. */
 void log_read_done(struct log_read *op);
 
 /* ---- offsets ---- */

@@ -24,10 +24,45 @@ static void open_begin(struct log *log);
 
 /* ---- completion ---- */
 
+static void private_clear(struct log_append_private *private)
+{
+	if (private->rebuilt)
+		record_buffer_done(&private->buffer);
+	if (private->arena_used)
+		arena_done(&private->arena);
+	free(private->more_changes);
+	*private = (struct log_append_private){0};
+}
+
+static void private_free(struct log_append_private *private)
+{
+	private_clear(private);
+	free(private);
+}
+
+/* On the log's shard, while the pool may be touched. The texts of a refusal stay with the
+ * operation. */
+static void private_give(struct log_store *store, struct log_append *op)
+{
+	struct log_append_private *private = op->private_;
+
+	if (!private || op->error_code)
+		return;
+	op->private_ = NULL;
+	if (store->free_append_count == FREE_APPENDS_MAX) {
+		private_free(private);
+		return;
+	}
+	private_clear(private);
+	list_push_back(&store->free_appends, &private->node);
+	store->free_append_count++;
+}
+
 static void append_answer(struct shard *shard, struct task *task)
 {
 	struct log_append *op = container_of(task, struct log_append, task);
 
+	private_give(op->store, op);
 	op->done(op);
 }
 
@@ -61,25 +96,12 @@ static struct log_append_private *private_take(struct log_store *store)
 	return private;
 }
 
+/* From any shard: what is left here was refused, and is not reused. */
 void log_append_done(struct log_append *op)
 {
-	struct log_append_private *private = op->private_;
-	struct log_store *store = op->store;
-
-	if (!private)
-		return;
+	if (op->private_)
+		private_free(op->private_);
 	op->private_ = NULL;
-	if (private->rebuilt)
-		record_buffer_done(&private->buffer);
-	if (private->arena_used)
-		arena_done(&private->arena);
-	free(private->more_changes);
-	if (store->free_append_count < FREE_APPENDS_MAX) {
-		list_push_back(&store->free_appends, &private->node);
-		store->free_append_count++;
-	} else {
-		free(private);
-	}
 }
 
 /* ---- the ring of the newest batches ---- */
