@@ -116,13 +116,13 @@ def pipelined(t):
 
 def cut_short(t):
     """The last byte is missing."""
-    body = t.registry.encode(t.api + 'Request', t.version, fill(request_fields(t), t.version, default_leaf, 1))
+    body = t.encode(fill(request_fields(t), t.version, default_leaf, 1))
     if body:
         t.ask(body[:-1])
 
 
 def trailing_bytes(t):
-    body = t.registry.encode(t.api + 'Request', t.version, {'Acks': 1} if t.api == 'Produce' else {})
+    body = t.encode({'Acks': 1} if t.api == 'Produce' else {})
     t.ask(body, tail=b'\x00\x01\x02')
 
 

@@ -23,13 +23,14 @@ class PreparationFailed(Exception):
 
 
 class Session:
-    def __init__(self, node, registry, api, version, scenario):
+    def __init__(self, node, registry, api, version, scenario, spoken=None):
         self.node = node
         self.registry = registry
         self.api = api
         self.version = version
         self.scenario = scenario
         self.prefix = f'bh-{api}-{version}-{scenario}'
+        self.spoken = version if spoken is None else spoken  # what goes over the wire for `version`
         self.transcript = []
         self.keep_internal = False
         self.keep_foreign = False
@@ -54,6 +55,21 @@ class Session:
             print(f'{self.prefix}: {error}', file=sys.stderr)
         self.close()
 
+    def real(self, api, version):
+        return self.spoken if (api, version) == (self.api, self.version) else version
+
+    def fitting(self, api, version, fields):
+        """fields without those that `version` does not have, where another version speaks for it."""
+        if self.real(api, version) == version or isinstance(fields, bytes):
+            return fields
+        known = {f.name for f in self.registry.message(api + 'Request', version).fields
+                 if schema.within(version, f.versions)}
+        return {k: v for k, v in fields.items() if k in known or k == '_tags'}
+
+    def encode(self, fields):
+        """The body of a request of the scenario's API, as bytes to be tampered with."""
+        return self.registry.encode(self.api + 'Request', self.spoken, fields)
+
     # --- what is compared ------------------------------------------------------------------------------------
     def _write(self, api, version, request, outcome, label):
         self.transcript.append({'api': api, 'version': version, 'request': request, 'label': label, **outcome})
@@ -72,7 +88,7 @@ class Session:
         """One recorded request; gives the response, or None when the broker hung up."""
         connection = self.connection(on)
         try:
-            connection.post(api, version, fields, **options)
+            connection.post(api, self.real(api, version), self.fitting(api, version, fields), **options)
             outcome = self._outcome(connection)
         except wire.Closed:
             outcome = {'closed': True}
@@ -90,8 +106,8 @@ class Session:
         connection = self.connection(on)
         data = b''
         for api, version, fields in requests:
-            data += connection.frame(api, version, fields)
-            connection.waiting.append((api, version, connection.correlation))
+            data += connection.frame(api, self.real(api, version), self.fitting(api, version, fields))
+            connection.waiting.append((api, self.real(api, version), connection.correlation))
         try:
             connection.send(data)
         except wire.Closed:
@@ -137,7 +153,7 @@ class Session:
         while True:
             connection = self.connection(on)
             try:
-                connection.post(api, version, fields or {})
+                connection.post(api, self.real(api, version), self.fitting(api, version, fields or {}))
                 outcome = self._outcome(connection)
             except wire.Closed:
                 outcome = {'closed': True}
