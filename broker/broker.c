@@ -611,10 +611,15 @@ static void broker_stop_fiber(struct shard *shard, void *argument)
 	if (error < 0)
 		log_event(&main_shard->logger, LOG_STOP_UNCLEAN, log_errno("error", error));
 	log_event(&main_shard->logger, LOG_STOPPED, log_bool("clean", error == 0));
+	/* Logs that a failing disk left open can't be taken apart; the process's end does that. */
+	if (error < 0) {
+		machine_exit(shard, EXIT_FAILURE);
+		return;
+	}
 	broker_visit_shards(broker, broker_shard_done, NULL);
 	log_dirs_free(broker->log_dirs);
 	broker->log_dirs = NULL;
-	machine_exit(shard, error == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+	machine_exit(shard, EXIT_SUCCESS);
 }
 
 static void broker_stop(struct shard *shard, void *argument)
