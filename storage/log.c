@@ -95,6 +95,16 @@ int64_t log_readable_end(const struct log *log)
 	return log->readable_end;
 }
 
+int64_t log_settled_end(const struct log *log)
+{
+	const struct log_append *first;
+
+	if (list_is_empty(&log->durable))
+		return log->readable_end;
+	first = container_of(list_first(&log->durable), struct log_append, node);
+	return min_of(first->base_offset, log->readable_end);
+}
+
 int64_t log_end(const struct log *log)
 {
 	return log->end;

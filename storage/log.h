@@ -264,6 +264,9 @@ void log_read_done(struct log_read *op);
 int64_t log_start(const struct log *log);
 int64_t log_high_watermark(const struct log *log);
 int64_t log_readable_end(const struct log *log);
+/* The readable end, but not beyond an append that still waits for its sync: what consumers may see
+ * of a log that has no other replicas. */
+int64_t log_settled_end(const struct log *log);
 int64_t log_end(const struct log *log);
 int64_t log_recovery_point(const struct log *log);
 /* min(high watermark, first offset of the oldest transaction still open, or decided but not yet
