@@ -127,7 +127,10 @@ static void connection_receive(struct connection *connection, uint32_t frame_siz
 		return;
 	if (frame_size > connection->shard->inbox_size_max) {
 		/* Exactly this frame: the next one begins in a fresh inbox. */
-		want = min_of(frame_size, max_of((uint32_t)FRAME_STEP, used * 2));
+		/* Promised bytes cost little until some have come. */
+		want = used < CONNECTION_INBOX_MAX / 2
+			       ? (uint32_t)CONNECTION_INBOX_MAX
+			       : min_of(frame_size, max_of((uint32_t)FRAME_STEP, used * 2));
 	} else {
 		want = max_of(frame_size, max_of(connection->inbox_size, used + 4));
 	}

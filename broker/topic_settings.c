@@ -56,7 +56,7 @@ void log_config_from_topic(const struct topic_config *topic, struct log_config *
 	ret->compression = topic->compression == TOPIC_COMPRESSION_PRODUCER
 				   ? (int8_t)LOG_COMPRESSION_PRODUCER
 				   : (int8_t)topic->compression;
-	ret->compression_level = (int8_t)topic->compression_level;
+	ret->compression_level = topic->compression_level;
 	ret->compact = topic->cleanup_compact;
 	ret->delete_old = topic->cleanup_delete;
 	ret->preallocate = topic->preallocate;

@@ -83,13 +83,13 @@ struct log_config {
 	int64_t timestamp_after_max_ms;
 	enum timestamp_type timestamp_type; /* message.timestamp.type */
 	int8_t compression;		    /* enum compression, or LOG_COMPRESSION_PRODUCER */
-	int8_t compression_level; /* of that codec; LOG_COMPRESSION_LEVEL_STANDARD: Kafka's default
+	int32_t compression_level; /* of that codec; LOG_COMPRESSION_LEVEL_STANDARD: Kafka's default
 				   */
 	bool compact;		  /* cleanup.policy has "compact": records need keys */
 	bool delete_old;	  /* cleanup.policy has "delete": retention applies */
 	bool preallocate;
 };
-enum { LOG_COMPRESSION_PRODUCER = -1, LOG_COMPRESSION_LEVEL_STANDARD = INT8_MIN };
+enum { LOG_COMPRESSION_PRODUCER = -1, LOG_COMPRESSION_LEVEL_STANDARD = INT32_MIN };
 
 /* Kafka's defaults. */
 void log_config_init(struct log_config *config);

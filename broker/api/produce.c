@@ -140,6 +140,7 @@ static void produce_at_home(struct part *part, struct partition *partition)
 	append->records = (uint8_t *)(uintptr_t)produce_part->records.data;
 	append->size = (uint32_t)produce_part->records.size;
 	append->origin = APPEND_CLIENT;
+	append->produce_version = produce_part->produce->request->version;
 	append->leader_epoch = partition->leader_epoch;
 	append->done = produce_appended;
 	produce_part->partition = partition;
