@@ -173,7 +173,15 @@ static int change_resource(const struct decision *decision, struct resource *res
 		resource->error = decision_error(decision, refusal->error, "%s", refusal->message);
 		return 0;
 	}
-	resource->error = check_existence(decision, resource);
+	resource->error = DECISION_OK;
+	/* AlterConfigs looks at a topic's name before it looks for the topic. */
+	if (whole && resource->type == CONFIG_RESOURCE_TOPIC) {
+		struct str problem = topic_name_problem(decision->arena, resource->name);
+		if (!str_is_null(problem))
+			resource->error = (struct decision_error){KAFKA_INVALID_TOPIC_EXCEPTION, problem};
+	}
+	if (resource->error.code == KAFKA_NONE)
+		resource->error = check_existence(decision, resource);
 	return resource->error.code == KAFKA_NONE ? write_records(decision, resource, &changed) : 0;
 }
 
