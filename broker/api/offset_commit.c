@@ -121,8 +121,10 @@ static bool offset_commit_topic(
 	if (!ask->partitions || !out->partitions)
 		return false;
 	ask->name = out->name = name;
-	ask->topic_id = out->topic_id =
-		in->topic_id; /* zero before version 10: the record has none then */
+	out->topic_id = in->topic_id;
+	/* The record says which topic was meant, also when the request only names it. */
+	if (topic)
+		ask->topic_id = topic->id;
 	for (int32_t i = 0; i < count; i++) {
 		const struct offset_commit_request_partition *partition = &in->partitions[i];
 		bool known = !error && image_partition(topic, partition->partition_index);

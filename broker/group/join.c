@@ -471,8 +471,10 @@ void classic_join(struct group_machine *machine, struct group_ask *ask)
 		join_refuse(machine, ask, message->member_id, KAFKA_UNKNOWN_MEMBER_ID);
 		return;
 	}
-	if (!group)
+	if (!group) {
 		group = group_new(machine, ask->group_id);
+		group->state_timestamp_ms = machine->now.wall_ms;
+	}
 	if (!group_has_room(group, message->member_id)) {
 		struct group_member *out = group_member_find(group, message->member_id);
 		if (!out)

@@ -705,40 +705,55 @@ Test(machine, what_clients_make_us_keep_has_a_limit)
 	world_end();
 }
 
-/* Many members at random come, sync, commit and vanish; every so often the log is replayed. */
+/* The id of the member whose join was parked: the answer says it, or the member in which it waits. */
+static const char *random_member_of(const struct group_ask *ask)
+{
+	if (is_answered(ask))
+		return joined(ask)->error_code ? NULL : text(joined(ask)->member_id);
+	return text(container_of(ask->place, struct group_member, joining)->id);
+}
+
+/* Members at random come, sync, commit, beat, leave and fall silent. Whenever the group is at rest
+ * its log is replayed. */
 Test(machine, replay_agrees_after_random_histories)
 {
+	int replays = 0, generations = 0;
+
 	for (unsigned seed = 1; seed <= 20; seed++) {
 		world_begin();
 		machine_make();
 		unsigned random = seed * 2654435761u;
-		const char *members[4] = {0};
+		const char *members[3] = {0};
 		for (int i = 0; i < 60; i++) {
 			random = random * 1664525 + 1013904223;
-			unsigned who = (random >> 8) % 4, what = (random >> 16) % 5;
-			int32_t generation = describe("g", 5)->group_state.size ? group_find(world.machine, STR("g"))
-					? group_find(world.machine, STR("g"))->generation : 0 : 0;
-			if (what == 0 || !members[who]) {
-				struct group_ask *ask = join_as("g", (struct joining){.version = 3, .member = members[who]});
-				pass(0);
-				if (is_answered(ask) && joined(ask)->error_code)
-					members[who] = NULL;
-				else if (is_answered(ask))
-					members[who] = text(joined(ask)->member_id);
-			} else if (what == 1) {
-				sync_as("g", members[who], generation, 1, (const char *[]){members[who], "part"});
-			} else if (what == 2) {
+			unsigned who = (random >> 8) % array_length(members),
+				 what = (random >> 16) % 12;
+			const struct group *group = group_find(world.machine, STR("g"));
+			int32_t generation = group ? group->generation : 0;
+			const char *pairs[] = {members[0] ? members[0] : "", "zero",
+				members[1] ? members[1] : "", "one"};
+			if (!members[who] || what == 0)
+				members[who] = random_member_of(join_as(
+					"g", (struct joining){.version = 3, .member = members[who]}));
+			else if (what < 6)
+				sync_as("g", members[who], generation, 2, pairs);
+			else if (what < 8)
 				commit("g", members[who], generation, who % 2 ? "t" : "u", i, "");
-			} else if (what == 3) {
-				leave("g", members[who], NULL);
+			else if (what == 8)
+				heartbeat("g", members[who], generation);
+			else if (what == 9 && leave("g", members[who], NULL) == 0)
 				members[who] = NULL;
-			} else {
-				pass((random >> 20) % 700);
-			}
-			struct group *group = group_find(world.machine, STR("g"));
-			if (group && group->state == GROUP_STABLE)
+			else
+				pass((random >> 20) % 400);
+			group = group_find(world.machine, STR("g"));
+			generations = max_of(generations, group ? group->generation : 0);
+			if (group && group->state == GROUP_STABLE) {
 				check_replay();
+				replays++;
+			}
 		}
 		world_end();
 	}
+	cr_assert_gt(replays, 50, "only %d replays: the histories are too dull", replays);
+	cr_assert_gt(generations, 3);
 }
