@@ -21,16 +21,20 @@ struct offset_commit_merged {
 	int32_t room;
 };
 
-/* Counts the partitions of each topic, or with FILL puts them in. False when the arena is exhausted. */
-static bool offset_commit_merge(struct request *request, struct map *map, struct offset_commit_merged *list,
-	const struct offset_commit_response_topic *topics, int32_t count, bool fill)
+/* Counts the partitions of each topic, or with FILL puts them in. False when the arena is
+ * exhausted. */
+static bool offset_commit_merge(struct request *request, struct map *map,
+	struct offset_commit_merged *list, const struct offset_commit_response_topic *topics,
+	int32_t count, bool fill)
 {
 	bool by_id = request->version >= TOPIC_ID_VERSION;
 
 	for (int32_t i = 0; i < count; i++) {
 		const struct offset_commit_response_topic *from = &topics[i];
-		const void *key = by_id ? (const void *)&from->topic_id : (const void *)from->name.data;
-		size_t key_size = by_id ? sizeof(from->topic_id) : (size_t)max_of(from->name.size, 0);
+		const void *key =
+			by_id ? (const void *)&from->topic_id : (const void *)from->name.data;
+		size_t key_size =
+			by_id ? sizeof(from->topic_id) : (size_t)max_of(from->name.size, 0);
 		struct offset_commit_merged *merged =
 			map_find_entry(map, key, key_size, struct offset_commit_merged, node);
 		if (!merged) {
@@ -45,8 +49,8 @@ static bool offset_commit_merge(struct request *request, struct map *map, struct
 		}
 		struct offset_commit_response_topic *to = &merged->topic;
 		if (!to->partitions) {
-			to->partitions = schema_new_array(
-				&offset_commit_response_partition_schema, &request->arena, merged->room);
+			to->partitions = schema_new_array(&offset_commit_response_partition_schema,
+				&request->arena, merged->room);
 			if (!to->partitions)
 				return false;
 		}
@@ -58,7 +62,8 @@ static bool offset_commit_merge(struct request *request, struct map *map, struct
 	return true;
 }
 
-/* What was refused comes first, then the group's answers; each topic once, as in Kafka. From version 10 on a topic is known by its id alone. */
+/* What was refused comes first, then the group's answers; each topic once, as in Kafka. From
+ * version 10 on a topic is known by its id alone. */
 static void offset_commit_finish(struct group_call *call)
 {
 	struct offset_commit_work *work = container_of(call, struct offset_commit_work, call);
@@ -68,22 +73,26 @@ static void offset_commit_finish(struct group_call *call)
 	int32_t own_count = response->topics_count, count = 0;
 	int32_t room = own_count + work->refused.topics_count;
 	bool by_id = request->version >= TOPIC_ID_VERSION;
-	struct offset_commit_merged *list = request_new_array(request, struct offset_commit_merged, (size_t)room);
+	struct offset_commit_merged *list =
+		request_new_array(request, struct offset_commit_merged, (size_t)room);
 	struct map map;
 
-	response->topics = schema_new_array(&offset_commit_response_topic_schema, &request->arena, room);
+	response->topics =
+		schema_new_array(&offset_commit_response_topic_schema, &request->arena, room);
 	response->topics_count = 0;
 	map_init(&map, request_seed(request));
 	if (list && response->topics) {
 		bool done = true;
 		for (int fill = 0; fill < 2 && done; fill++)
-			done = offset_commit_merge(request, &map, list, work->refused.topics, work->refused.topics_count, fill) &&
+			done = offset_commit_merge(request, &map, list, work->refused.topics,
+				       work->refused.topics_count, fill) &&
 			       offset_commit_merge(request, &map, list, own, own_count, fill);
 		count = done ? (int32_t)map.count : 0;
 	}
 	map_done(&map);
 	for (int32_t i = 0; i < count; i++) {
-		struct offset_commit_response_topic *topic = &response->topics[response->topics_count++];
+		struct offset_commit_response_topic *topic =
+			&response->topics[response->topics_count++];
 		*topic = list[i].topic;
 		if (by_id)
 			topic->name = STR("");
@@ -155,8 +164,8 @@ void handle_offset_commit(struct request *request)
 		return;
 	}
 	struct group_call *call = &work->call;
-	group_call_init(call, request, GROUP_ASK_OFFSET_COMMIT, message->group_id, message, &offset_commit_response_schema,
-		request->response);
+	group_call_init(call, request, GROUP_ASK_OFFSET_COMMIT, message->group_id, message,
+		&offset_commit_response_schema, request->response);
 	call->finish = offset_commit_finish;
 	if (!authorize(request, ACL_READ, RESOURCE_GROUP, message->group_id)) {
 		group_call_refuse(call, KAFKA_GROUP_AUTHORIZATION_FAILED);
@@ -166,7 +175,8 @@ void handle_offset_commit(struct request *request)
 	work->checked.topics =
 		schema_new_array(&offset_commit_request_topic_schema, &request->arena, topics);
 	work->checked.topics_count = 0;
-	work->refused.topics = schema_new_array(&offset_commit_response_topic_schema, &request->arena, topics);
+	work->refused.topics =
+		schema_new_array(&offset_commit_response_topic_schema, &request->arena, topics);
 	if (!work->checked.topics || !work->refused.topics) {
 		request_out_of_memory(request);
 		return;

@@ -14,16 +14,18 @@ static const char *const group_type_names[] = {
 	[GROUP_STREAMS] = "streams",
 };
 
-static void describe_members(
-	struct group_ask *ask, const struct group *group, struct describe_groups_response_described_group *response)
+static void describe_members(struct group_ask *ask, const struct group *group,
+	struct describe_groups_response_described_group *response)
 {
-	response->members =
-		ask_array(ask, &describe_groups_response_described_group_member_schema, (int32_t)group->members.count);
+	response->members = ask_array(ask, &describe_groups_response_described_group_member_schema,
+		(int32_t)group->members.count);
 	if (!response->members)
 		return;
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		const struct group_member *member = map_entry(node, struct group_member, node);
-		struct describe_groups_response_described_group_member *out = &response->members[response->members_count++];
+		struct describe_groups_response_described_group_member *out =
+			&response->members[response->members_count++];
 		out->member_id = ask_str(ask, member->id);
 		out->group_instance_id = ask_str(ask, member->instance_id);
 		out->client_id = ask_str(ask, member->client_id);
@@ -31,7 +33,8 @@ static void describe_members(
 		out->member_assignment = ask_bytes(ask, member->assignment);
 		/* In mid-rebalance no protocol is chosen whose metadata could be told. */
 		if (group->state == GROUP_STABLE)
-			out->member_metadata = ask_bytes(ask, group_member_metadata(member, group->protocol_name));
+			out->member_metadata =
+				ask_bytes(ask, group_member_metadata(member, group->protocol_name));
 	}
 }
 
@@ -45,7 +48,8 @@ void admin_describe(struct group_machine *machine, struct group_ask *ask)
 		response->group_state = STR("Dead");
 		if (ask->version >= GROUP_ID_NOT_FOUND_VERSION) {
 			response->error_code = KAFKA_GROUP_ID_NOT_FOUND;
-			const char *format = group ? "Group %.*s is not a classic group." : "Group %.*s not found.";
+			const char *format = group ? "Group %.*s is not a classic group."
+						   : "Group %.*s not found.";
 			char *text = arena_printf(ask->arena, format, STR_ARGS(ask->group_id));
 			ask->out_of_memory = ask->out_of_memory || !text;
 			response->error_message = str_from(text);
@@ -54,7 +58,8 @@ void admin_describe(struct group_machine *machine, struct group_ask *ask)
 		return;
 	}
 	response->group_state = str_from(group_state_name(group));
-	response->protocol_type = str_is_null(group->protocol_type) ? STR("") : ask_str(ask, group->protocol_type);
+	response->protocol_type =
+		str_is_null(group->protocol_type) ? STR("") : ask_str(ask, group->protocol_type);
 	if (group->state == GROUP_STABLE)
 		response->protocol_data = ask_str(ask, group->protocol_name);
 	describe_members(ask, group, response);
@@ -89,21 +94,27 @@ void admin_list(struct group_machine *machine, struct group_ask *ask)
 	const struct list_groups_request *message = ask->message;
 	struct list_groups_response *response = ask->response;
 
-	response->groups = ask_array(ask, &list_groups_response_listed_group_schema, (int32_t)machine->groups.count);
-	map_for_each (node, &machine->groups) {
+	response->groups = ask_array(
+		ask, &list_groups_response_listed_group_schema, (int32_t)machine->groups.count);
+	map_for_each(node, &machine->groups)
+	{
 		const struct group *group = map_entry(node, struct group, node);
 		bool classic = group->type == GROUP_CLASSIC;
 		const char *type = group_type_names[group->type];
-		/* Of the other protocols' groups only those without members are known to be so; they are told as they rest. */
+		/* Of the other protocols' groups only those without members are known to be so;
+		 * they are told as they rest. */
 		const char *state = classic ? group_state_name(group) : "Empty";
 		if (!response->groups)
 			break;
 		if (!filter_has(message->states_filter, message->states_filter_count, state) ||
 			!filter_has(message->types_filter, message->types_filter_count, type))
 			continue;
-		struct list_groups_response_listed_group *out = &response->groups[response->groups_count++];
+		struct list_groups_response_listed_group *out =
+			&response->groups[response->groups_count++];
 		out->group_id = ask_str(ask, group->id);
-		out->protocol_type = classic ? (str_is_null(group->protocol_type) ? STR("") : ask_str(ask, group->protocol_type))
+		out->protocol_type = classic ? (str_is_null(group->protocol_type)
+							       ? STR("")
+							       : ask_str(ask, group->protocol_type))
 				     : group->type == GROUP_CONSUMER ? STR("consumer")
 				     : group->type == GROUP_SHARE    ? STR("share")
 								     : STR("streams");

@@ -18,7 +18,8 @@ enum {
 
 /* ---- which partition ---- */
 
-/* The next UTF-16 units of a string in UTF-8: one, or a surrogate pair (ret_second not 0). Broken bytes count as U+FFFD. */
+/* The next UTF-16 units of a string in UTF-8: one, or a surrogate pair (ret_second not 0). Broken
+ * bytes count as U+FFFD. */
 static int32_t utf16_next(struct str text, int32_t at, uint16_t *ret_first, uint16_t *ret_second)
 {
 	const uint8_t *bytes = (const uint8_t *)text.data + at;
@@ -141,7 +142,8 @@ struct group_now group_partition_now(const struct group_partition *place)
 {
 	const struct shard *shard = place->shard->shard;
 
-	return (struct group_now){.ms = (int64_t)(shard_now_ns(shard) / NS_PER_MS), .wall_ms = shard_wall_ms(shard)};
+	return (struct group_now){
+		.ms = (int64_t)(shard_now_ns(shard) / NS_PER_MS), .wall_ms = shard_wall_ms(shard)};
 }
 
 static void group_partition_timer_arm(struct group_partition *place)
@@ -151,10 +153,12 @@ static void group_partition_timer_arm(struct group_partition *place)
 	if (next_ms == INT64_MAX)
 		timer_stop(place->shard->shard, &place->timer);
 	else
-		timer_set(place->shard->shard, &place->timer, (uint64_t)max_of(next_ms, (int64_t)0) * NS_PER_MS);
+		timer_set(place->shard->shard, &place->timer,
+			(uint64_t)max_of(next_ms, (int64_t)0) * NS_PER_MS);
 }
 
-/* The state is ahead of a log that will not follow: it is thrown away, and read again in a while. */
+/* The state is ahead of a log that will not follow: it is thrown away, and read again in a while.
+ */
 static void group_partition_fail(struct group_partition *place, int16_t error)
 {
 	struct group_step step;
@@ -170,7 +174,8 @@ static void group_partition_fail(struct group_partition *place, int16_t error)
 	place->machine = NULL;
 	log_event(&place->shard->logger, LOG_GROUPS_FAILED, log_int("partition", place->key.index),
 		log_text("error", kafka_error_name(error)));
-	timer_set(place->shard->shard, &place->timer, shard_now_ns(place->shard->shard) + RELOAD_AFTER_MS * NS_PER_MS);
+	timer_set(place->shard->shard, &place->timer,
+		shard_now_ns(place->shard->shard) + RELOAD_AFTER_MS * NS_PER_MS);
 }
 
 static void group_append_free(struct group_append *append)
@@ -201,7 +206,8 @@ static void group_appended(struct log_append *op)
 }
 
 /* The step's records as batches, none larger than the topic allows. */
-static int step_records_build(const struct group_partition *place, const struct group_step *step, struct group_append *append)
+static int step_records_build(const struct group_partition *place, const struct group_step *step,
+	struct group_append *append)
 {
 	const struct log *log = place->partition->log;
 	size_t batch_max = (size_t)log_config(log)->max_message_bytes;
@@ -211,13 +217,15 @@ static int step_records_build(const struct group_partition *place, const struct 
 	int64_t offset = 0;
 	int error = 0;
 
-	options.compression = (enum compression)config_int(place->shard->config, SETTING_OFFSETS_TOPIC_COMPRESSION_CODEC);
+	options.compression = (enum compression)config_int(
+		place->shard->config, SETTING_OFFSETS_TOPIC_COMPRESSION_CODEC);
 	if (options.compression != COMPRESSION_NONE && !(append->context = compress_context_new()))
 		return -ENOMEM;
 	if (options.compression != COMPRESSION_NONE)
 		options.level = compression_levels(options.compression).standard;
 	for (const struct group_record *each = step->first; each; each = each->next)
-		limit += (size_t)each->key.size + (size_t)max_of(each->value.size, 0) + BATCH_ROOM + RECORD_ROOM;
+		limit += (size_t)each->key.size + (size_t)max_of(each->value.size, 0) + BATCH_ROOM +
+			 RECORD_ROOM;
 	/* Compression may make little of it more. */
 	record_buffer_init(&append->bytes, 2 * limit + 65536);
 	while (record && error == 0) {
@@ -226,10 +234,12 @@ static int step_records_build(const struct group_partition *place, const struct 
 		options.base_offset = offset;
 		error = batch_builder_begin(&builder, &options, append->context, &append->bytes);
 		while (record && error == 0) {
-			size_t more = (size_t)record->key.size + (size_t)max_of(record->value.size, 0) + RECORD_ROOM;
+			size_t more = (size_t)record->key.size +
+				      (size_t)max_of(record->value.size, 0) + RECORD_ROOM;
 			if (size > BATCH_HEADER_SIZE && size + more > batch_max)
 				break;
-			error = batch_builder_append(&builder, offset++, step->now.wall_ms, record->key, record->value, NULL, 0);
+			error = batch_builder_append(&builder, offset++, step->now.wall_ms,
+				record->key, record->value, NULL, 0);
 			size += more;
 			record = record->next;
 		}
@@ -286,7 +296,8 @@ void group_step_finish(struct group_partition *place, struct group_step *step)
 		step_append(place, step);
 	else if (last)
 		/* What is told rests on records that are still on their way. */
-		list_append_all(&container_of(last, struct group_append, node)->answers, &step->answers);
+		list_append_all(
+			&container_of(last, struct group_append, node)->answers, &step->answers);
 	else
 		answers_release(place->shard, &step->answers, 0);
 	group_step_end(step);
@@ -316,23 +327,26 @@ static void group_partition_timer_fired(struct shard *shard, struct timer *timer
 
 /* ---- calls ---- */
 
-void group_call_init(struct group_call *call, struct request *request, enum group_ask_kind kind, struct str group_id, const void *message,
-	const struct schema_struct *schema, void *response)
+void group_call_init(struct group_call *call, struct request *request, enum group_ask_kind kind,
+	struct str group_id, const void *message, const struct schema_struct *schema,
+	void *response)
 {
 	*call = (struct group_call){
 		.request = request,
 		.image_offset = image_position(request->image).offset,
-		.ask = {
-			.kind = kind,
-			.version = request->version,
-			.group_id = group_id,
-			.client_id = str_is_null(request->client_id) ? STR("") : request->client_id,
-			.client_host = request->host,
-			.message = message,
-			.schema = schema,
-			.response = response,
-			.arena = &request->arena,
-		},
+		.ask =
+			{
+				.kind = kind,
+				.version = request->version,
+				.group_id = group_id,
+				.client_id = str_is_null(request->client_id) ? STR("")
+									     : request->client_id,
+				.client_host = request->host,
+				.message = message,
+				.schema = schema,
+				.response = response,
+				.arena = &request->arena,
+			},
 	};
 }
 
@@ -350,7 +364,8 @@ bool group_call_route(struct group_call *call)
 
 	if (!topic)
 		return false;
-	group_call_route_to(call, topic, group_partition_of(call->ask.group_id, (int32_t)image_partition_count(topic)));
+	group_call_route_to(call, topic,
+		group_partition_of(call->ask.group_id, (int32_t)image_partition_count(topic)));
 	return true;
 }
 
@@ -358,9 +373,11 @@ static void call_arrived(struct broker_shard *here, struct group_call *call)
 {
 	struct group_coordinator *coordinator = here->groups;
 	struct partition_key key = partition_key(&call->topic_id, call->index);
-	struct group_partition *place = map_find_entry(&coordinator->places, &key, sizeof(key), struct group_partition, node);
+	struct group_partition *place = map_find_entry(
+		&coordinator->places, &key, sizeof(key), struct group_partition, node);
 	bool writes = call->ask.kind == GROUP_ASK_JOIN || call->ask.kind == GROUP_ASK_SYNC ||
-		      call->ask.kind == GROUP_ASK_OFFSET_COMMIT || call->ask.kind == GROUP_ASK_OFFSET_DELETE ||
+		      call->ask.kind == GROUP_ASK_OFFSET_COMMIT ||
+		      call->ask.kind == GROUP_ASK_OFFSET_DELETE ||
 		      call->ask.kind == GROUP_ASK_DELETE;
 	struct group_step step;
 
@@ -370,7 +387,8 @@ static void call_arrived(struct broker_shard *here, struct group_call *call)
 	}
 	if (!place || place->state == GROUP_PARTITION_FAILED) {
 		bool behind = !place && image_position(here->image).offset < call->image_offset;
-		call_refuse(here, call, behind ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS : KAFKA_NOT_COORDINATOR);
+		call_refuse(here, call,
+			behind ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS : KAFKA_NOT_COORDINATOR);
 		return;
 	}
 	if (place->state != GROUP_PARTITION_ACTIVE) {
@@ -481,7 +499,8 @@ struct group_coordinator *group_coordinator_new(struct broker_shard *shard)
 	return coordinator;
 }
 
-void group_limits_read(const struct broker_shard *shard, const struct log *log, struct group_limits *ret)
+void group_limits_read(
+	const struct broker_shard *shard, const struct log *log, struct group_limits *ret)
 {
 	const struct config *config = shard->config;
 	int64_t memory = config_long(config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES);
@@ -490,12 +509,17 @@ void group_limits_read(const struct broker_shard *shard, const struct log *log, 
 		.group_size_max = config_int(config, SETTING_GROUP_MAX_SIZE),
 		.session_timeout_min_ms = config_int(config, SETTING_GROUP_MIN_SESSION_TIMEOUT_MS),
 		.session_timeout_max_ms = config_int(config, SETTING_GROUP_MAX_SESSION_TIMEOUT_MS),
-		.initial_rebalance_delay_ms = config_int(config, SETTING_GROUP_INITIAL_REBALANCE_DELAY_MS),
+		.initial_rebalance_delay_ms =
+			config_int(config, SETTING_GROUP_INITIAL_REBALANCE_DELAY_MS),
 		.metadata_size_max = config_int(config, SETTING_OFFSET_METADATA_MAX_BYTES),
-		.retention_ms = (int64_t)config_int(config, SETTING_OFFSETS_RETENTION_MINUTES) * 60 * 1000,
-		.check_interval_ms = config_long(config, SETTING_OFFSETS_RETENTION_CHECK_INTERVAL_MS),
+		.retention_ms =
+			(int64_t)config_int(config, SETTING_OFFSETS_RETENTION_MINUTES) * 60 * 1000,
+		.check_interval_ms =
+			config_long(config, SETTING_OFFSETS_RETENTION_CHECK_INTERVAL_MS),
 		.record_size_max = (uint32_t)log_config(log)->max_message_bytes,
-		.state_bytes_max = (size_t)max_of(memory / STATE_SHARE / (int64_t)shard->broker->shard_count, (int64_t)1 << 20),
+		.state_bytes_max =
+			(size_t)max_of(memory / STATE_SHARE / (int64_t)shard->broker->shard_count,
+				(int64_t)1 << 20),
 	};
 }
 
@@ -514,7 +538,8 @@ static void group_partition_part_back(struct part *part)
 		return;
 	}
 	place->state = GROUP_PARTITION_FAILED;
-	timer_set(place->shard->shard, &place->timer, shard_now_ns(place->shard->shard) + RELOAD_AFTER_MS * NS_PER_MS);
+	timer_set(place->shard->shard, &place->timer,
+		shard_now_ns(place->shard->shard) + RELOAD_AFTER_MS * NS_PER_MS);
 }
 
 static void group_partition_at_home(struct part *part, struct partition *partition)
@@ -543,7 +568,8 @@ void group_partition_open(struct group_partition *place)
 	part_send(&place->part);
 }
 
-static void group_partition_new(struct group_coordinator *coordinator, const struct partition_key *key)
+static void group_partition_new(
+	struct group_coordinator *coordinator, const struct partition_key *key)
 {
 	struct group_partition *place = calloc(1, sizeof(*place));
 
@@ -595,7 +621,8 @@ static void group_coordinator_topic_changed(
 
 	if (!before || (after && uuid_equal(&before->id, &after->id)))
 		return;
-	map_for_each (node, &coordinator->places) {
+	map_for_each(node, &coordinator->places)
+	{
 		struct group_partition *place = map_entry(node, struct group_partition, node);
 		struct group_step step;
 		if (place->state != GROUP_PARTITION_ACTIVE)
@@ -606,18 +633,22 @@ static void group_coordinator_topic_changed(
 	}
 }
 
-static bool leads(const struct group_coordinator *coordinator, const struct image_topic *topic, int32_t index)
+static bool leads(
+	const struct group_coordinator *coordinator, const struct image_topic *topic, int32_t index)
 {
 	const struct broker *broker = coordinator->shard->broker;
 	const struct partition_record *record = topic ? image_partition(topic, index) : NULL;
 
-	/* A leader that has not been elected yet (the broker is still fenced) will be this one, if it is the last that is known. */
+	/* A leader that has not been elected yet (the broker is still fenced) will be this one, if
+	 * it is the last that is known. */
 	return record && partition_has_replica(record, broker->node_id) &&
-	       partition_home(broker->shard_count, &topic->id, index) == coordinator->shard->index &&
+	       partition_home(broker->shard_count, &topic->id, index) ==
+		       coordinator->shard->index &&
 	       (record->leader == broker->node_id || record->leader == -1);
 }
 
-void group_coordinator_update(struct broker_shard *shard, const struct image *old, const struct image *image)
+void group_coordinator_update(
+	struct broker_shard *shard, const struct image *old, const struct image *image)
 {
 	struct group_coordinator *coordinator = shard->groups;
 	const struct image_topic *topic = image_topic_by_name(image, OFFSETS_TOPIC);
@@ -626,15 +657,19 @@ void group_coordinator_update(struct broker_shard *shard, const struct image *ol
 	if (coordinator->stopping)
 		return;
 	if (topic != before) {
-		map_for_each_safe (node, &coordinator->places) {
-			struct group_partition *place = map_entry(node, struct group_partition, node);
-			if (!topic || !uuid_equal(&place->key.topic_id, &topic->id) || !leads(coordinator, topic, place->key.index))
+		map_for_each_safe(node, &coordinator->places)
+		{
+			struct group_partition *place =
+				map_entry(node, struct group_partition, node);
+			if (!topic || !uuid_equal(&place->key.topic_id, &topic->id) ||
+				!leads(coordinator, topic, place->key.index))
 				group_partition_drop(place, KAFKA_NOT_COORDINATOR);
 		}
 		for (uint32_t i = 0; topic && i < image_partition_count(topic); i++) {
 			int32_t index = image_partition_at(topic, i)->partition_id;
 			struct partition_key key = partition_key(&topic->id, index);
-			if (leads(coordinator, topic, index) && !map_find(&coordinator->places, &key, sizeof(key)))
+			if (leads(coordinator, topic, index) &&
+				!map_find(&coordinator->places, &key, sizeof(key)))
 				group_partition_new(coordinator, &key);
 		}
 	}
@@ -647,8 +682,8 @@ void group_coordinator_stop(struct broker_shard *shard)
 	struct group_coordinator *coordinator = shard->groups;
 
 	coordinator->stopping = true;
-	map_for_each_safe (node, &coordinator->places)
-		group_partition_drop(map_entry(node, struct group_partition, node), KAFKA_NOT_COORDINATOR);
+	map_for_each_safe(node, &coordinator->places) group_partition_drop(
+		map_entry(node, struct group_partition, node), KAFKA_NOT_COORDINATOR);
 }
 
 void group_coordinator_free(struct group_coordinator *coordinator)

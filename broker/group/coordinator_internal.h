@@ -57,7 +57,8 @@ struct group_now group_partition_now(const struct group_partition *place);
 void group_step_start(struct group_partition *place, struct group_step *step);
 /* Appends, answers, sets the timer. */
 void group_step_finish(struct group_partition *place, struct group_step *step);
-void group_limits_read(const struct broker_shard *shard, const struct log *log, struct group_limits *ret);
+void group_limits_read(
+	const struct broker_shard *shard, const struct log *log, struct group_limits *ret);
 /* Waits for the partition's log, then loads. */
 void group_partition_open(struct group_partition *place);
 void group_partition_free_when_idle(struct group_partition *place);

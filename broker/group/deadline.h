@@ -1,6 +1,7 @@
 /*
- * Deadlines of a machine that takes its time from events: a pairing heap of nodes that live in the objects they belong to. Equal
- * deadlines fire in the order in which they were set, so that every run of the same events is the same.
+ * Deadlines of a machine that takes its time from events: a pairing heap of nodes that live in the
+ * objects they belong to. Equal deadlines fire in the order in which they were set, so that every
+ * run of the same events is the same.
  */
 #pragma once
 
@@ -9,8 +10,9 @@
 struct deadline {
 	int64_t at_ms;
 	uint64_t order;
-	struct deadline *child, *next, *previous; /* previous: elder sibling, or parent; the root's is itself; NULL: not set */
-	int kind; /* the owner's */
+	struct deadline *child, *next, *previous; /* previous: elder sibling, or parent; the root's
+						     is itself; NULL: not set */
+	int kind;				  /* the owner's */
 };
 
 struct deadlines {

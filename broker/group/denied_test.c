@@ -1,6 +1,7 @@
 /*
- * What the principal may not do is refused by every handler of this room, with Kafka's error and without asking any coordinator. The handlers run on a
- * request made by hand; the linker gives request_complete and group_call_send of this file in place of the real ones (--wrap), so that an
+ * What the principal may not do is refused by every handler of this room, with Kafka's error and
+ * without asking any coordinator. The handlers run on a request made by hand; the linker gives
+ * request_complete and group_call_send of this file in place of the real ones (--wrap), so that an
  * answer is seen where it is made.
  */
 #include <criterion/criterion.h>
@@ -16,8 +17,8 @@ static struct {
 	struct broker_shard shard;
 	struct request request;
 	bool completed;
-	unsigned calls; /* that were sent to coordinators */
-	enum acl_resource denied; /* RESOURCE_ANY: all */
+	unsigned calls;			     /* that were sent to coordinators */
+	enum acl_resource denied;	     /* RESOURCE_ANY: all */
 	enum acl_operation denied_operation; /* of that resource; ACL_ANY: all */
 } world;
 
@@ -36,15 +37,16 @@ void __wrap_group_call_send(struct group_call *call)
 	world.calls++;
 	if (call->ask.kind == GROUP_ASK_LIST) {
 		struct list_groups_response *response = call->ask.response;
-		response->groups = schema_new_array(&list_groups_response_listed_group_schema, call->ask.arena, 1);
+		response->groups = schema_new_array(
+			&list_groups_response_listed_group_schema, call->ask.arena, 1);
 		response->groups_count = 1;
 		response->groups[0].group_id = STR("secret");
 	}
 	call->answered(call);
 }
 
-static bool allows(const struct authorizer *authorizer, struct str principal, struct str host, enum acl_operation operation,
-	enum acl_resource resource, struct str name)
+static bool allows(const struct authorizer *authorizer, struct str principal, struct str host,
+	enum acl_operation operation, enum acl_resource resource, struct str name)
 {
 	if (world.denied != RESOURCE_ANY && world.denied != resource)
 		return true;
@@ -133,8 +135,9 @@ static const void *response_of(void)
 	request->handler->handle(request);
 	cr_assert(world.completed, "no answer");
 	output_init(&output, &request->arena, 64);
-	cr_assert_eq(schema_encode(request->api->response, request->version, request->response, &output, &error), 0, "%s: %s",
-		error.field, error.reason);
+	cr_assert_eq(schema_encode(request->api->response, request->version, request->response,
+			     &output, &error),
+		0, "%s: %s", error.field, error.reason);
 	return request->response;
 }
 
@@ -180,7 +183,8 @@ static void commit_fill(struct offset_commit_request *message, struct arena *are
 	message->topics = schema_new_array(&offset_commit_request_topic_schema, arena, 1);
 	message->topics_count = 1;
 	message->topics[0].name = STR("t");
-	message->topics[0].partitions = schema_new_array(&offset_commit_request_partition_schema, arena, 1);
+	message->topics[0].partitions =
+		schema_new_array(&offset_commit_request_partition_schema, arena, 1);
 	message->topics[0].partitions_count = 1;
 }
 
@@ -189,7 +193,8 @@ Test(denied, offset_commit_of_a_group)
 	commit_fill(request_make(API_OFFSET_COMMIT, 9), &world.request.arena);
 	world.denied = RESOURCE_GROUP;
 	const struct offset_commit_response *response = response_of();
-	cr_assert_eq(response->topics[0].partitions[0].error_code, KAFKA_GROUP_AUTHORIZATION_FAILED);
+	cr_assert_eq(
+		response->topics[0].partitions[0].error_code, KAFKA_GROUP_AUTHORIZATION_FAILED);
 }
 
 Test(denied, offset_commit_of_a_topic)
@@ -197,7 +202,8 @@ Test(denied, offset_commit_of_a_topic)
 	commit_fill(request_make(API_OFFSET_COMMIT, 9), &world.request.arena);
 	world.denied = RESOURCE_TOPIC;
 	const struct offset_commit_response *response = response_of();
-	cr_assert_eq(response->topics[0].partitions[0].error_code, KAFKA_TOPIC_AUTHORIZATION_FAILED);
+	cr_assert_eq(
+		response->topics[0].partitions[0].error_code, KAFKA_TOPIC_AUTHORIZATION_FAILED);
 }
 
 static void fetch_fill(struct offset_fetch_request *message, struct arena *arena)
@@ -229,7 +235,8 @@ Test(denied, offset_fetch_of_a_topic)
 	world.denied = RESOURCE_TOPIC;
 	const struct offset_fetch_response *response = response_of();
 	cr_assert_eq(response->groups[0].error_code, 0);
-	cr_assert_eq(response->groups[0].topics[0].partitions[0].error_code, KAFKA_TOPIC_AUTHORIZATION_FAILED);
+	cr_assert_eq(response->groups[0].topics[0].partitions[0].error_code,
+		KAFKA_TOPIC_AUTHORIZATION_FAILED);
 }
 
 static void offset_delete_fill(struct offset_delete_request *message, struct arena *arena)
@@ -238,7 +245,8 @@ static void offset_delete_fill(struct offset_delete_request *message, struct are
 	message->topics = schema_new_array(&offset_delete_request_topic_schema, arena, 1);
 	message->topics_count = 1;
 	message->topics[0].name = STR("t");
-	message->topics[0].partitions = schema_new_array(&offset_delete_request_partition_schema, arena, 1);
+	message->topics[0].partitions =
+		schema_new_array(&offset_delete_request_partition_schema, arena, 1);
 	message->topics[0].partitions_count = 1;
 }
 

@@ -1,6 +1,6 @@
 /*
- * A group and its members as containers: who is in it, what they speak, what they vote for. When they come and go is said in join.c and
- * its neighbours.
+ * A group and its members as containers: who is in it, what they speak, what they vote for. When
+ * they come and go is said in join.c and its neighbours.
  */
 #include "broker/group/machine_internal.h"
 
@@ -10,7 +10,8 @@
 
 struct group *group_find(struct group_machine *machine, struct str id)
 {
-	return map_find_entry(&machine->groups, id.data, (size_t)max_of(id.size, 0), struct group, node);
+	return map_find_entry(
+		&machine->groups, id.data, (size_t)max_of(id.size, 0), struct group, node);
 }
 
 struct group *group_new(struct group_machine *machine, struct str id)
@@ -35,8 +36,10 @@ struct group *group_new(struct group_machine *machine, struct str id)
 
 static void group_subscriptions_clear(struct group *group)
 {
-	map_for_each_safe (node, &group->subscribed) {
-		struct group_subscribed *subscribed = map_entry(node, struct group_subscribed, node);
+	map_for_each_safe(node, &group->subscribed)
+	{
+		struct group_subscribed *subscribed =
+			map_entry(node, struct group_subscribed, node);
 		map_remove(&group->subscribed, node);
 		state_free(group->machine, (void *)(uintptr_t)subscribed->name.data);
 		state_free(group->machine, subscribed);
@@ -49,9 +52,9 @@ static void group_clear(struct group *group)
 {
 	struct group_machine *machine = group->machine;
 
-	map_for_each_safe (node, &group->members)
+	map_for_each_safe(node, &group->members)
 		group_member_remove(map_entry(node, struct group_member, node));
-	map_for_each_safe (node, &group->pending)
+	map_for_each_safe(node, &group->pending)
 		group_member_remove(map_entry(node, struct group_member, node));
 	ensure(group->protocols.count == 0);
 	group_subscriptions_clear(group);
@@ -121,8 +124,8 @@ int32_t group_rebalance_timeout_ms(const struct group *group)
 {
 	int32_t longest = 0;
 
-	map_for_each (node, &group->members)
-		longest = max_of(longest, map_entry(node, struct group_member, node)->rebalance_timeout_ms);
+	map_for_each(node, &group->members) longest =
+		max_of(longest, map_entry(node, struct group_member, node)->rebalance_timeout_ms);
 	return longest;
 }
 
@@ -135,7 +138,8 @@ bool group_is_subscribed(const struct group *group, struct str topic)
 	return map_find(&group->subscribed, topic.data, (size_t)topic.size) != NULL;
 }
 
-/* The topics of one subscription (a version in two bytes, then the message): false when it cannot be read. */
+/* The topics of one subscription (a version in two bytes, then the message): false when it cannot
+ * be read. */
 static bool group_subscription_add(struct group *group, struct bytes metadata)
 {
 	struct consumer_protocol_subscription subscription;
@@ -148,15 +152,18 @@ static bool group_subscription_add(struct group *group, struct bytes metadata)
 	/* Version 0 is the beginning of all others. */
 	struct bytes body = {.data = metadata.data + 2, .size = metadata.size - 2};
 	if ((int16_t)load_be16(metadata.data) >= 0 &&
-		schema_decode(&consumer_protocol_subscription_schema, 0, body, &arena, &subscription, NULL, NULL) == 0) {
+		schema_decode(&consumer_protocol_subscription_schema, 0, body, &arena,
+			&subscription, NULL, NULL) == 0) {
 		read = true;
 		for (int32_t i = 0; i < subscription.topics_count; i++) {
 			struct str name = subscription.topics[i];
 			if (map_find(&group->subscribed, name.data, (size_t)name.size))
 				continue;
-			struct group_subscribed *subscribed = state_new(group->machine, sizeof(*subscribed));
+			struct group_subscribed *subscribed =
+				state_new(group->machine, sizeof(*subscribed));
 			subscribed->name = state_str(group->machine, name);
-			map_insert(&group->subscribed, &subscribed->node, subscribed->name.data, (size_t)name.size);
+			map_insert(&group->subscribed, &subscribed->node, subscribed->name.data,
+				(size_t)name.size);
 		}
 	}
 	arena_done(&arena);
@@ -173,9 +180,11 @@ void group_subscriptions_update(struct group *group)
 		group->topics_known = false;
 		return;
 	}
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		const struct group_member *member = map_entry(node, struct group_member, node);
-		if (!group_subscription_add(group, group_member_metadata(member, group->protocol_name))) {
+		if (!group_subscription_add(
+			    group, group_member_metadata(member, group->protocol_name))) {
 			group_subscriptions_clear(group);
 			return;
 		}
@@ -186,23 +195,27 @@ void group_subscriptions_update(struct group *group)
 
 struct group_member *group_member_find(const struct group *group, struct str id)
 {
-	return map_find_entry(&group->members, id.data, (size_t)max_of(id.size, 0), struct group_member, node);
+	return map_find_entry(
+		&group->members, id.data, (size_t)max_of(id.size, 0), struct group_member, node);
 }
 
 struct group_member *group_pending_find(const struct group *group, struct str id)
 {
-	return map_find_entry(&group->pending, id.data, (size_t)max_of(id.size, 0), struct group_member, node);
+	return map_find_entry(
+		&group->pending, id.data, (size_t)max_of(id.size, 0), struct group_member, node);
 }
 
 struct group_member *group_instance_find(const struct group *group, struct str instance_id)
 {
 	if (str_is_null(instance_id))
 		return NULL;
-	return map_find_entry(&group->instances, instance_id.data, (size_t)instance_id.size, struct group_member, instance_node);
+	return map_find_entry(&group->instances, instance_id.data, (size_t)instance_id.size,
+		struct group_member, instance_node);
 }
 
-struct group_member *group_member_new(struct group *group, struct str id, struct str instance_id, struct str client_id,
-	struct str client_host, int32_t rebalance_timeout_ms, int32_t session_timeout_ms)
+struct group_member *group_member_new(struct group *group, struct str id, struct str instance_id,
+	struct str client_id, struct str client_host, int32_t rebalance_timeout_ms,
+	int32_t session_timeout_ms)
 {
 	struct group_machine *machine = group->machine;
 	struct group_member *member = state_new(machine, sizeof(*member));
@@ -226,14 +239,15 @@ static void group_protocols_count(struct group_member *member, bool add)
 
 	for (int32_t i = 0; i < member->protocol_count; i++) {
 		struct str name = member->protocols[i].name;
-		struct group_protocol_count *count =
-			map_find_entry(&group->protocols, name.data, (size_t)name.size, struct group_protocol_count, node);
+		struct group_protocol_count *count = map_find_entry(&group->protocols, name.data,
+			(size_t)name.size, struct group_protocol_count, node);
 		if (!count) {
 			if (!add)
 				continue; /* named twice, and gone with the first */
 			count = state_new(group->machine, sizeof(*count));
 			count->name = state_str(group->machine, name);
-			map_insert(&group->protocols, &count->node, count->name.data, (size_t)name.size);
+			map_insert(&group->protocols, &count->node, count->name.data,
+				(size_t)name.size);
 		}
 		if (count->mark == mark)
 			continue;
@@ -250,14 +264,16 @@ static void group_protocols_count(struct group_member *member, bool add)
 	}
 }
 
-void group_member_protocols_set(struct group_member *member, const struct join_group_request_protocol *protocols, int32_t count)
+void group_member_protocols_set(struct group_member *member,
+	const struct join_group_request_protocol *protocols, int32_t count)
 {
 	struct group_machine *machine = member->group->machine;
 	bool counted = map_node_is_linked(&member->node);
 	size_t size = sizeof(*member->protocols) * (size_t)count;
 
 	for (int32_t i = 0; i < count; i++)
-		size += (size_t)max_of(protocols[i].name.size, 0) + (size_t)max_of(protocols[i].metadata.size, 0);
+		size += (size_t)max_of(protocols[i].name.size, 0) +
+			(size_t)max_of(protocols[i].metadata.size, 0);
 	struct group_protocol *block = state_new(machine, size);
 	uint8_t *bytes = (uint8_t *)(block + count);
 	for (int32_t i = 0; i < count; i++) {
@@ -265,7 +281,8 @@ void group_member_protocols_set(struct group_member *member, const struct join_g
 		size_t metadata_size = (size_t)max_of(protocols[i].metadata.size, 0);
 		if (name_size)
 			memcpy(bytes, protocols[i].name.data, name_size);
-		block[i].name = (struct str){.data = (const char *)bytes, .size = (int32_t)name_size};
+		block[i].name =
+			(struct str){.data = (const char *)bytes, .size = (int32_t)name_size};
 		bytes += name_size;
 		if (metadata_size)
 			memcpy(bytes, protocols[i].metadata.data, metadata_size);
@@ -287,7 +304,8 @@ static void group_member_link(struct group_member *member)
 
 	map_insert(&group->members, &member->node, member->id.data, (size_t)member->id.size);
 	if (!str_is_null(member->instance_id))
-		map_insert(&group->instances, &member->instance_node, member->instance_id.data, (size_t)member->instance_id.size);
+		map_insert(&group->instances, &member->instance_node, member->instance_id.data,
+			(size_t)member->instance_id.size);
 }
 
 void group_member_add(struct group *group, struct group_member *member)
@@ -337,7 +355,8 @@ void group_member_remove(struct group_member *member)
 		group->syncs_pending--;
 	if (group_is_leader(member)) {
 		struct map_node *first = map_first(&group->members);
-		state_str_set(group->machine, &group->leader_id, first ? map_entry(first, struct group_member, node)->id : STR_NULL);
+		state_str_set(group->machine, &group->leader_id,
+			first ? map_entry(first, struct group_member, node)->id : STR_NULL);
 	}
 	group_member_free(member);
 }
@@ -363,7 +382,8 @@ struct bytes group_member_metadata(const struct group_member *member, struct str
 	return (struct bytes){.data = NULL, .size = 0};
 }
 
-bool group_member_speaks(const struct group_member *member, const struct join_group_request_protocol *protocols, int32_t count)
+bool group_member_speaks(const struct group_member *member,
+	const struct join_group_request_protocol *protocols, int32_t count)
 {
 	if (member->protocol_count != count)
 		return false;
@@ -371,13 +391,15 @@ bool group_member_speaks(const struct group_member *member, const struct join_gr
 		const struct group_protocol *own = &member->protocols[i];
 		int32_t size = max_of(protocols[i].metadata.size, 0);
 		if (!str_equal(own->name, protocols[i].name) || own->metadata.size != size ||
-			(size > 0 && memcmp(own->metadata.data, protocols[i].metadata.data, (size_t)size) != 0))
+			(size > 0 && memcmp(own->metadata.data, protocols[i].metadata.data,
+					     (size_t)size) != 0))
 			return false;
 	}
 	return true;
 }
 
-int16_t group_member_validate(const struct group *group, struct str member_id, struct str instance_id)
+int16_t group_member_validate(
+	const struct group *group, struct str member_id, struct str instance_id)
 {
 	if (!str_is_null(instance_id)) {
 		const struct group_member *known = group_instance_find(group, instance_id);
@@ -391,8 +413,8 @@ int16_t group_member_validate(const struct group *group, struct str member_id, s
 
 /* ---- protocols ---- */
 
-bool group_accepts_protocols(
-	const struct group *group, struct str type, const struct join_group_request_protocol *protocols, int32_t count)
+bool group_accepts_protocols(const struct group *group, struct str type,
+	const struct join_group_request_protocol *protocols, int32_t count)
 {
 	if (group->state == GROUP_EMPTY)
 		return type.size > 0 && count > 0;
@@ -400,9 +422,10 @@ bool group_accepts_protocols(
 		return false;
 	for (int32_t i = 0; i < count; i++) {
 		struct str name = protocols[i].name;
-		const struct group_protocol_count *known =
-			map_find_entry(&group->protocols, name.data, (size_t)name.size, struct group_protocol_count, node);
-		/* Without members left (all were removed in mid-rebalance) nothing can be said in common. */
+		const struct group_protocol_count *known = map_find_entry(&group->protocols,
+			name.data, (size_t)name.size, struct group_protocol_count, node);
+		/* Without members left (all were removed in mid-rebalance) nothing can be said in
+		 * common. */
 		if (known && known->members == group->members.count)
 			return true;
 		if (group->members.count == 0)
@@ -415,22 +438,25 @@ struct str group_protocol_vote(struct group *group)
 {
 	const struct group_protocol_count *best = NULL;
 
-	map_for_each (node, &group->protocols)
-		map_entry(node, struct group_protocol_count, node)->votes = 0;
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->protocols) map_entry(node, struct group_protocol_count, node)
+		->votes = 0;
+	map_for_each(node, &group->members)
+	{
 		const struct group_member *member = map_entry(node, struct group_member, node);
 		for (int32_t i = 0; i < member->protocol_count; i++) {
 			struct str name = member->protocols[i].name;
-			struct group_protocol_count *count =
-				map_find_entry(&group->protocols, name.data, (size_t)name.size, struct group_protocol_count, node);
+			struct group_protocol_count *count = map_find_entry(&group->protocols,
+				name.data, (size_t)name.size, struct group_protocol_count, node);
 			if (count->members < group->members.count)
 				continue;
 			count->votes++;
 			break;
 		}
 	}
-	map_for_each (node, &group->protocols) {
-		const struct group_protocol_count *count = map_entry(node, struct group_protocol_count, node);
+	map_for_each(node, &group->protocols)
+	{
+		const struct group_protocol_count *count =
+			map_entry(node, struct group_protocol_count, node);
 		if (count->votes > 0 && (!best || count->votes > best->votes))
 			best = count;
 	}
@@ -444,7 +470,7 @@ void group_generation_next(struct group *group)
 	state_str_set(group->machine, &group->protocol_name, group_protocol_vote(group));
 	group_subscriptions_update(group);
 	group_state_set(group, group->members.count > 0 ? GROUP_COMPLETING_REBALANCE : GROUP_EMPTY);
-	map_for_each (node, &group->members)
-		map_entry(node, struct group_member, node)->sync_pending = false;
+	map_for_each(node, &group->members) map_entry(node, struct group_member, node)
+		->sync_pending = false;
 	group->syncs_pending = 0;
 }

@@ -1,7 +1,8 @@
 /*
- * JoinGroup and the join phase: who may come in, when a rebalance begins, when it is complete. Follows Kafka's GroupMetadataManager
- * (classicGroupJoin and what it calls), KIP-134 (initial delay), KIP-345 (static members), KIP-394 (known member ids) and KIP-814
- * (static leaders skip the assignment).
+ * JoinGroup and the join phase: who may come in, when a rebalance begins, when it is complete.
+ * Follows Kafka's GroupMetadataManager (classicGroupJoin and what it calls), KIP-134 (initial
+ * delay), KIP-345 (static members), KIP-394 (known member ids) and KIP-814 (static leaders skip the
+ * assignment).
  */
 #include <stdio.h>
 
@@ -12,14 +13,18 @@ enum { KNOWN_MEMBER_ID_VERSION = 4, SKIP_ASSIGNMENT_VERSION = 9 };
 
 /* ---- answers ---- */
 
-static void join_response_members(struct group *group, struct group_ask *ask, struct join_group_response *response)
+static void join_response_members(
+	struct group *group, struct group_ask *ask, struct join_group_response *response)
 {
-	response->members = ask_array(ask, &join_group_response_member_schema, (int32_t)group->members.count);
+	response->members =
+		ask_array(ask, &join_group_response_member_schema, (int32_t)group->members.count);
 	if (!response->members)
 		return;
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		const struct group_member *member = map_entry(node, struct group_member, node);
-		struct join_group_response_member *out = &response->members[response->members_count++];
+		struct join_group_response_member *out =
+			&response->members[response->members_count++];
 		out->member_id = ask_str(ask, member->id);
 		out->group_instance_id = ask_str(ask, member->instance_id);
 		out->metadata = ask_bytes(ask, group_member_metadata(member, group->protocol_name));
@@ -27,8 +32,8 @@ static void join_response_members(struct group *group, struct group_ask *ask, st
 }
 
 /* With the generation as it is; LEADER is said to lead. */
-static void join_respond(struct group_machine *machine, struct group_ask *ask, struct group *group, struct group_member *member,
-	struct str leader, bool members, bool skip_assignment)
+static void join_respond(struct group_machine *machine, struct group_ask *ask, struct group *group,
+	struct group_member *member, struct str leader, bool members, bool skip_assignment)
 {
 	struct join_group_response *response = ask->response;
 
@@ -45,7 +50,8 @@ static void join_respond(struct group_machine *machine, struct group_ask *ask, s
 	ask_answer(machine, ask);
 }
 
-static void join_refuse(struct group_machine *machine, struct group_ask *ask, struct str member_id, int16_t error)
+static void join_refuse(
+	struct group_machine *machine, struct group_ask *ask, struct str member_id, int16_t error)
 {
 	struct join_group_response *response = ask->response;
 
@@ -72,11 +78,13 @@ static struct group_ask *join_end_wait(struct group_member *member)
 	return join_unpark(member);
 }
 
-static void join_park(struct group_machine *machine, struct group_member *member, struct group_ask *ask)
+static void join_park(
+	struct group_machine *machine, struct group_member *member, struct group_ask *ask)
 {
 	struct group_ask *older = join_unpark(member);
 
-	/* The member asks again, on another connection: what it asked first has no answer of its own. */
+	/* The member asks again, on another connection: what it asked first has no answer of its
+	 * own. */
 	if (older)
 		join_refuse(machine, older, member->id, KAFKA_REBALANCE_IN_PROGRESS);
 	if (!member->awaits_join)
@@ -94,16 +102,19 @@ void classic_join_answer(struct group_member *member, int16_t error)
 	if (!ask)
 		return;
 	if (error)
-		join_refuse(machine, ask, error == KAFKA_UNKNOWN_MEMBER_ID ? STR("") : member->id, error);
+		join_refuse(machine, ask, error == KAFKA_UNKNOWN_MEMBER_ID ? STR("") : member->id,
+			error);
 	else
-		join_respond(machine, ask, member->group, member, member->group->leader_id, group_is_leader(member), false);
+		join_respond(machine, ask, member->group, member, member->group->leader_id,
+			group_is_leader(member), false);
 }
 
 void classic_session_restart(struct group_member *member)
 {
 	struct group_machine *machine = member->group->machine;
 
-	deadline_set(&machine->deadlines, &member->session, machine->now.ms + max_of(member->session_timeout_ms, 0));
+	deadline_set(&machine->deadlines, &member->session,
+		machine->now.ms + max_of(member->session_timeout_ms, 0));
 }
 
 /* ---- the join phase ---- */
@@ -129,7 +140,8 @@ static bool group_leader_elect(struct group *group)
 		return false;
 	if (leader && leader->awaits_join)
 		return true;
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		const struct group_member *member = map_entry(node, struct group_member, node);
 		if (member->awaits_join) {
 			state_str_set(group->machine, &group->leader_id, member->id);
@@ -144,8 +156,10 @@ static void join_complete(struct group *group)
 	struct group_machine *machine = group->machine;
 
 	deadline_stop(&machine->deadlines, &group->join);
-	/* Dynamic members that have not come back are out; static ones are given until their session ends. */
-	map_for_each_safe (node, &group->members) {
+	/* Dynamic members that have not come back are out; static ones are given until their
+	 * session ends. */
+	map_for_each_safe(node, &group->members)
+	{
 		struct group_member *member = map_entry(node, struct group_member, node);
 		if (!member->awaits_join && str_is_null(member->instance_id))
 			group_member_remove(member);
@@ -157,11 +171,13 @@ static void join_complete(struct group *group)
 	}
 	group_generation_next(group);
 	if (group->state == GROUP_EMPTY) {
-		/* Nobody waits for it; a record that could not be made leaves the older one in the log. */
+		/* Nobody waits for it; a record that could not be made leaves the older one in the
+		 * log. */
 		record_group(machine, group, NULL);
 		return;
 	}
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		struct group_member *member = map_entry(node, struct group_member, node);
 		classic_join_answer(member, 0);
 		classic_session_restart(member);
@@ -169,14 +185,16 @@ static void join_complete(struct group *group)
 		member->sync_pending = true;
 		group->syncs_pending++;
 	}
-	deadline_set(&machine->deadlines, &group->sync, machine->now.ms + max_of(group_rebalance_timeout_ms(group), 0));
+	deadline_set(&machine->deadlines, &group->sync,
+		machine->now.ms + max_of(group_rebalance_timeout_ms(group), 0));
 }
 
 void classic_join_expired(struct group *group)
 {
 	if (group->initial_delay && group->new_member_added && group->remaining_ms != 0) {
 		/* More are coming: another delay, as long as the rebalance timeout lasts. */
-		int32_t delay_ms = min_of(group->machine->limits.initial_rebalance_delay_ms, group->remaining_ms);
+		int32_t delay_ms = min_of(
+			group->machine->limits.initial_rebalance_delay_ms, group->remaining_ms);
 		group->new_member_added = false;
 		group->remaining_ms = max_of(group->remaining_ms - group->delay_ms, 0);
 		group->delay_ms = delay_ms;
@@ -193,14 +211,15 @@ static void rebalance_prepare(struct group *group)
 
 	if (group->state == GROUP_COMPLETING_REBALANCE)
 		classic_assignments_reset(group, KAFKA_REBALANCE_IN_PROGRESS);
-	map_for_each (node, &group->members)
-		map_entry(node, struct group_member, node)->sync_pending = false;
+	map_for_each(node, &group->members) map_entry(node, struct group_member, node)
+		->sync_pending = false;
 	group->syncs_pending = 0;
 	deadline_stop(&machine->deadlines, &group->sync);
 	group->initial_delay = initial;
 	if (initial) {
 		group->delay_ms = machine->limits.initial_rebalance_delay_ms;
-		group->remaining_ms = max_of(group_rebalance_timeout_ms(group) - group->delay_ms, 0);
+		group->remaining_ms =
+			max_of(group_rebalance_timeout_ms(group) - group->delay_ms, 0);
 		join_deadline_set(group, group->delay_ms);
 		group_state_set(group, GROUP_PREPARING_REBALANCE);
 		return;
@@ -215,7 +234,8 @@ static void rebalance_prepare(struct group *group)
 void classic_complete_if_joined(struct group *group)
 {
 	/* The first join phase lasts its delay, whoever has come. */
-	if (group->state == GROUP_PREPARING_REBALANCE && group->previous != GROUP_EMPTY && group_has_all_joined(group))
+	if (group->state == GROUP_PREPARING_REBALANCE && group->previous != GROUP_EMPTY &&
+		group_has_all_joined(group))
 		join_complete(group);
 }
 
@@ -265,7 +285,8 @@ static int32_t join_rebalance_timeout_ms(const struct group_ask *ask)
 	return ask->version == 0 ? message->session_timeout_ms : message->rebalance_timeout_ms;
 }
 
-static void member_update(struct group_machine *machine, struct group_member *member, struct group_ask *ask)
+static void member_update(
+	struct group_machine *machine, struct group_member *member, struct group_ask *ask)
 {
 	const struct join_group_request *message = ask->message;
 
@@ -275,11 +296,13 @@ static void member_update(struct group_machine *machine, struct group_member *me
 	join_park(machine, member, ask);
 }
 
-static void member_add(struct group_machine *machine, struct group *group, struct group_ask *ask, struct str member_id)
+static void member_add(struct group_machine *machine, struct group *group, struct group_ask *ask,
+	struct str member_id)
 {
 	const struct join_group_request *message = ask->message;
-	struct group_member *member = group_member_new(group, member_id, message->group_instance_id, ask->client_id,
-		ask->client_host, join_rebalance_timeout_ms(ask), message->session_timeout_ms);
+	struct group_member *member = group_member_new(group, member_id, message->group_instance_id,
+		ask->client_id, ask->client_host, join_rebalance_timeout_ms(ask),
+		message->session_timeout_ms);
 	struct group_member *pending = group_pending_find(group, member_id);
 
 	if (pending)
@@ -292,12 +315,14 @@ static void member_add(struct group_machine *machine, struct group *group, struc
 		state_str_set(machine, &group->protocol_type, message->protocol_type);
 	group_member_add(group, member);
 	join_park(machine, member, ask);
-	deadline_set(&machine->deadlines, &member->session, machine->now.ms + NEW_MEMBER_JOIN_TIMEOUT_MS);
+	deadline_set(&machine->deadlines, &member->session,
+		machine->now.ms + NEW_MEMBER_JOIN_TIMEOUT_MS);
 	classic_rebalance(group);
 }
 
 /* A static member comes back without its id: it takes its old place, under a new id. */
-static void member_replace(struct group_machine *machine, struct group_member *member, struct group_ask *ask, struct str new_id)
+static void member_replace(struct group_machine *machine, struct group_member *member,
+	struct group_ask *ask, struct str new_id)
 {
 	struct group *group = member->group;
 	struct str old_leader = arena_str(ask->arena, group->leader_id);
@@ -335,20 +360,24 @@ static void member_replace(struct group_machine *machine, struct group_member *m
 	if (error < 0)
 		join_refuse(machine, answer, STR(""), KAFKA_UNKNOWN_SERVER_ERROR);
 	else if (ask->version >= SKIP_ASSIGNMENT_VERSION)
-		join_respond(machine, answer, group, member, group->leader_id, group_is_leader(member), group_is_leader(member));
+		join_respond(machine, answer, group, member, group->leader_id,
+			group_is_leader(member), group_is_leader(member));
 	else
-		/* Who does not know that it may skip the assignment is told of another leader, so that it does not compute one. */
+		/* Who does not know that it may skip the assignment is told of another leader, so
+		 * that it does not compute one. */
 		join_respond(machine, answer, group, member, old_leader, false, false);
 }
 
 static struct str join_member_id(struct group_ask *ask)
 {
 	const struct join_group_request *message = ask->message;
-	struct str prefix = str_is_null(message->group_instance_id) ? ask->client_id : message->group_instance_id;
+	struct str prefix = str_is_null(message->group_instance_id) ? ask->client_id
+								    : message->group_instance_id;
 	const uint8_t *id = ask->entropy.octets;
 	char *text = arena_printf(ask->arena,
-		"%.*s-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", STR_ARGS(prefix), id[0], id[1], id[2],
-		id[3], id[4], id[5], id[6], id[7], id[8], id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
+		"%.*s-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		STR_ARGS(prefix), id[0], id[1], id[2], id[3], id[4], id[5], id[6], id[7], id[8],
+		id[9], id[10], id[11], id[12], id[13], id[14], id[15]);
 
 	return str_from(text);
 }
@@ -364,7 +393,8 @@ static void join_new(struct group_machine *machine, struct group *group, struct 
 		ask_answer(machine, ask);
 		return;
 	}
-	if (!group_accepts_protocols(group, message->protocol_type, message->protocols, message->protocols_count)) {
+	if (!group_accepts_protocols(
+		    group, message->protocol_type, message->protocols, message->protocols_count)) {
 		join_refuse(machine, ask, STR(""), KAFKA_INCONSISTENT_GROUP_PROTOCOL);
 		return;
 	}
@@ -377,9 +407,10 @@ static void join_new(struct group_machine *machine, struct group *group, struct 
 		member_add(machine, group, ask, member_id);
 		return;
 	}
-	/* The member is told its id first, so that one that never comes back costs a session and not a rebalance. */
-	struct group_member *pending = group_member_new(
-		group, member_id, STR_NULL, STR(""), STR(""), message->session_timeout_ms, message->session_timeout_ms);
+	/* The member is told its id first, so that one that never comes back costs a session and
+	 * not a rebalance. */
+	struct group_member *pending = group_member_new(group, member_id, STR_NULL, STR(""),
+		STR(""), message->session_timeout_ms, message->session_timeout_ms);
 	group_pending_add(group, pending);
 	classic_session_restart(pending);
 	join_refuse(machine, ask, member_id, KAFKA_MEMBER_ID_REQUIRED);
@@ -390,7 +421,8 @@ static void join_known(struct group_machine *machine, struct group *group, struc
 	const struct join_group_request *message = ask->message;
 	struct group_member *member;
 
-	if (!group_accepts_protocols(group, message->protocol_type, message->protocols, message->protocols_count)) {
+	if (!group_accepts_protocols(
+		    group, message->protocol_type, message->protocols, message->protocols_count)) {
 		join_refuse(machine, ask, message->member_id, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
 		return;
 	}
@@ -403,7 +435,8 @@ static void join_known(struct group_machine *machine, struct group *group, struc
 		member_add(machine, group, ask, message->member_id);
 		return;
 	}
-	int16_t error = group_member_validate(group, message->member_id, message->group_instance_id);
+	int16_t error =
+		group_member_validate(group, message->member_id, message->group_instance_id);
 	if (error) {
 		join_refuse(machine, ask, message->member_id, error);
 		return;
@@ -417,10 +450,12 @@ static void join_known(struct group_machine *machine, struct group *group, struc
 		if (!same)
 			break;
 		/* It did not get the answer. */
-		join_respond(machine, ask, group, member, group->leader_id, group_is_leader(member), false);
+		join_respond(machine, ask, group, member, group->leader_id, group_is_leader(member),
+			false);
 		return;
 	case GROUP_STABLE:
-		/* A leader that joins again asks for a rebalance: what it reads may have changed. */
+		/* A leader that joins again asks for a rebalance: what it reads may have changed.
+		 */
 		if (group_is_leader(member) || !same)
 			break;
 		join_respond(machine, ask, group, member, group->leader_id, false, false);
@@ -464,7 +499,9 @@ void classic_join(struct group_machine *machine, struct group_ask *ask)
 	}
 	if (group && group->type != GROUP_CLASSIC) {
 		join_refuse(machine, ask, message->member_id,
-			group->type == GROUP_CONSUMER && !unknown ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+			group->type == GROUP_CONSUMER && !unknown
+				? KAFKA_UNKNOWN_MEMBER_ID
+				: KAFKA_INCONSISTENT_GROUP_PROTOCOL);
 		return;
 	}
 	if (!group && !unknown) {
@@ -487,7 +524,8 @@ void classic_join(struct group_machine *machine, struct group_ask *ask)
 	} else {
 		join_known(machine, group, ask);
 	}
-	/* A group's first record says that it is there, so that replay knows it before its first generation. */
+	/* A group's first record says that it is there, so that replay knows it before its first
+	 * generation. */
 	if (is_new && machine->step->record_count == 0)
 		record_group_empty(machine, group);
 }
@@ -498,9 +536,10 @@ void classic_loaded(struct group *group)
 {
 	if (group->type != GROUP_CLASSIC)
 		return;
-	map_for_each (node, &group->members)
+	map_for_each(node, &group->members)
 		classic_session_restart(map_entry(node, struct group_member, node));
-	/* The limit was lowered: a rebalance lets the members commit before some are turned away. */
+	/* The limit was lowered: a rebalance lets the members commit before some are turned away.
+	 */
 	if (group->members.count > (uint32_t)group->machine->limits.group_size_max)
 		rebalance_prepare(group);
 }
@@ -511,7 +550,8 @@ void classic_unload(struct group *group, int16_t error)
 
 	if (group->type != GROUP_CLASSIC)
 		return;
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		struct group_member *member = map_entry(node, struct group_member, node);
 		classic_join_answer(member, error);
 		struct group_ask *ask = member->syncing;
@@ -520,8 +560,8 @@ void classic_unload(struct group *group, int16_t error)
 		member->awaits_sync = false;
 		deadline_stop(&machine->deadlines, &member->session);
 	}
-	map_for_each (node, &group->pending)
-		deadline_stop(&machine->deadlines, &map_entry(node, struct group_member, node)->session);
+	map_for_each(node, &group->pending) deadline_stop(
+		&machine->deadlines, &map_entry(node, struct group_member, node)->session);
 	deadline_stop(&machine->deadlines, &group->join);
 	deadline_stop(&machine->deadlines, &group->sync);
 	group->state = GROUP_DEAD;

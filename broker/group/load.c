@@ -1,6 +1,7 @@
 /*
- * Loading a coordinator: the log of its partition from start to end, batch by batch, into a new machine. Records that cannot be read are skipped
- * and logged, as Kafka does: one broken record must not take all groups of the partition away.
+ * Loading a coordinator: the log of its partition from start to end, batch by batch, into a new
+ * machine. Records that cannot be read are skipped and logged, as Kafka does: one broken record
+ * must not take all groups of the partition away.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,7 +38,8 @@ static void load_read_done(struct log_read *op)
 	fiber_wake(load->shard, load->fiber);
 }
 
-/* The bytes at OFFSET, whole batches at the front; 0 bytes at the end. Their number or a negative errno. */
+/* The bytes at OFFSET, whole batches at the front; 0 bytes at the end. Their number or a negative
+ * errno. */
 static int64_t load_read(struct group_partition *place, struct group_load *load, int64_t offset)
 {
 	struct shard *shard = place->shard->shard;
@@ -66,22 +68,27 @@ static int64_t load_read(struct group_partition *place, struct group_load *load,
 		load->data = malloc(slice.size);
 		load->capacity = load->data ? slice.size : 0;
 	}
-	int64_t size = load->data ? fiber_read(shard, slice.file, load->data, slice.size, slice.position) : -ENOMEM;
+	int64_t size =
+		load->data ? fiber_read(shard, slice.file, load->data, slice.size, slice.position)
+			   : -ENOMEM;
 	file_unref(slice.file);
 	return size;
 }
 
-static void load_control(struct group_partition *place, const struct batch_header *header, const struct record *record)
+static void load_control(struct group_partition *place, const struct batch_header *header,
+	const struct record *record)
 {
 	/* A control record's key: version, type. */
 	if (record->key.size < 4)
 		return;
 	int type = (int16_t)load_be16(record->key.data + 2);
 	if (type == CONTROL_COMMIT || type == CONTROL_ABORT)
-		group_machine_replay_marker(place->machine, header->producer_id, type == CONTROL_COMMIT);
+		group_machine_replay_marker(
+			place->machine, header->producer_id, type == CONTROL_COMMIT);
 }
 
-static int load_batch(struct group_partition *place, struct group_load *load, const uint8_t *data, const struct batch_header *header)
+static int load_batch(struct group_partition *place, struct group_load *load, const uint8_t *data,
+	const struct batch_header *header)
 {
 	int64_t producer_id = batch_is_transactional(header) ? header->producer_id : -1;
 	struct batch_records records;
@@ -90,7 +97,8 @@ static int load_batch(struct group_partition *place, struct group_load *load, co
 
 	if (batch_check(data, header) < 0)
 		return -EBADMSG;
-	result = batch_records_begin(&records, load->context, data, header, BATCH_RECORDS_WHOLE, LOAD_DECOMPRESSED_MAX);
+	result = batch_records_begin(
+		&records, load->context, data, header, BATCH_RECORDS_WHOLE, LOAD_DECOMPRESSED_MAX);
 	if (result < 0)
 		return result;
 	while ((result = batch_records_next(&records, &record)) > 0) {
@@ -99,7 +107,8 @@ static int load_batch(struct group_partition *place, struct group_load *load, co
 			continue;
 		}
 		load->records++;
-		if (group_machine_replay(place->machine, record.offset, producer_id, record.key, record.value, &load->scratch) < 0)
+		if (group_machine_replay(place->machine, record.offset, producer_id, record.key,
+			    record.value, &load->scratch) < 0)
 			load->skipped++;
 		arena_reset(&load->scratch);
 	}
@@ -120,9 +129,12 @@ static int load_log(struct group_partition *place, struct group_load *load)
 		struct batch_header header;
 		if (size <= 0)
 			return (int)size;
-		while (place->wanted &&
-			(batch_size = batch_next(load->data + position, (size_t)(size - position), &header)) > 0) {
-			int error = header.last_offset >= offset ? load_batch(place, load, load->data + position, &header) : 0;
+		while (place->wanted && (batch_size = batch_next(load->data + position,
+						 (size_t)(size - position), &header)) > 0) {
+			int error =
+				header.last_offset >= offset
+					? load_batch(place, load, load->data + position, &header)
+					: 0;
 			if (error < 0)
 				return error;
 			offset = header.last_offset + 1;
@@ -164,9 +176,11 @@ static void load_fiber(struct shard *shard, void *argument)
 	place->loading = false;
 	if (error == 0 && place->wanted) {
 		if (load->records > 0)
-			log_event(&place->shard->logger, LOG_GROUPS_LOADED, log_int("partition", place->key.index),
+			log_event(&place->shard->logger, LOG_GROUPS_LOADED,
+				log_int("partition", place->key.index),
 				log_int("groups", group_machine_group_count(place->machine)),
-				log_int("records", (int64_t)load->records), log_int("skipped_records", (int64_t)load->skipped),
+				log_int("records", (int64_t)load->records),
+				log_int("skipped_records", (int64_t)load->skipped),
 				log_double("ms", (double)(shard_now_ns(shard) - began_ns) / 1e6));
 		place->state = GROUP_PARTITION_ACTIVE;
 		group_load_free(place);
@@ -184,7 +198,8 @@ static void load_fiber(struct shard *shard, void *argument)
 		group_partition_free_when_idle(place);
 		return;
 	}
-	log_event(&place->shard->logger, LOG_GROUPS_FAILED, log_int("partition", place->key.index), log_errno("error", error));
+	log_event(&place->shard->logger, LOG_GROUPS_FAILED, log_int("partition", place->key.index),
+		log_errno("error", error));
 	place->state = GROUP_PARTITION_FAILED;
 	timer_set(shard, &place->timer, shard_now_ns(shard) + LOAD_RETRY_MS * NS_PER_MS);
 }
@@ -210,5 +225,6 @@ void group_partition_load(struct group_partition *place)
 	}
 	partition_use(place->partition);
 	place->loading = true;
-	place->machine = group_machine_new(&limits, place->shard->seed, &place->coordinator->state_bytes);
+	place->machine =
+		group_machine_new(&limits, place->shard->seed, &place->coordinator->state_bytes);
 }

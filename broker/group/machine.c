@@ -49,8 +49,8 @@ struct bytes state_bytes_copy(struct group_machine *machine, struct bytes from)
 
 struct str state_str(struct group_machine *machine, struct str from)
 {
-	struct bytes copy =
-		state_bytes_copy(machine, (struct bytes){.data = (const uint8_t *)from.data, .size = from.size});
+	struct bytes copy = state_bytes_copy(
+		machine, (struct bytes){.data = (const uint8_t *)from.data, .size = from.size});
 
 	return (struct str){.data = (const char *)copy.data, .size = copy.size};
 }
@@ -102,7 +102,8 @@ struct bytes ask_bytes(struct group_ask *ask, struct bytes from)
 
 struct str ask_str(struct group_ask *ask, struct str from)
 {
-	struct bytes copy = ask_bytes(ask, (struct bytes){.data = (const uint8_t *)from.data, .size = from.size});
+	struct bytes copy = ask_bytes(
+		ask, (struct bytes){.data = (const uint8_t *)from.data, .size = from.size});
 
 	return (struct str){.data = (const char *)copy.data, .size = copy.size};
 }
@@ -121,13 +122,16 @@ static void fail_offset_commit(struct group_ask *ask, int16_t error)
 	const struct offset_commit_request *message = ask->message;
 	struct offset_commit_response *response = ask->response;
 
-	response->topics = ask_array(ask, &offset_commit_response_topic_schema, message->topics_count);
+	response->topics =
+		ask_array(ask, &offset_commit_response_topic_schema, message->topics_count);
 	for (int32_t i = 0; response->topics && i < message->topics_count; i++) {
 		const struct offset_commit_request_topic *in = &message->topics[i];
-		struct offset_commit_response_topic *out = &response->topics[response->topics_count++];
+		struct offset_commit_response_topic *out =
+			&response->topics[response->topics_count++];
 		out->name = in->name;
 		out->topic_id = in->topic_id;
-		out->partitions = ask_array(ask, &offset_commit_response_partition_schema, in->partitions_count);
+		out->partitions = ask_array(
+			ask, &offset_commit_response_partition_schema, in->partitions_count);
 		for (int32_t j = 0; out->partitions && j < in->partitions_count; j++) {
 			out->partitions[j].partition_index = in->partitions[j].partition_index;
 			out->partitions[j].error_code = error;
@@ -146,7 +150,8 @@ static void fail_leave(struct group_ask *ask, int16_t error)
 		response->error_code = error;
 		return;
 	}
-	response->members = ask_array(ask, &leave_group_response_member_response_schema, message->members_count);
+	response->members = ask_array(
+		ask, &leave_group_response_member_response_schema, message->members_count);
 	for (int32_t i = 0; response->members && i < message->members_count; i++) {
 		response->members[i].member_id = message->members[i].member_id;
 		response->members[i].group_instance_id = message->members[i].group_instance_id;
@@ -170,7 +175,8 @@ void group_ask_fail(struct group_ask *ask, int16_t error)
 		break;
 	case GROUP_ASK_HEARTBEAT:
 		/* A member's session does not run while its group is being loaded. */
-		((struct heartbeat_response *)ask->response)->error_code = error == KAFKA_COORDINATOR_LOAD_IN_PROGRESS ? 0 : error;
+		((struct heartbeat_response *)ask->response)->error_code =
+			error == KAFKA_COORDINATOR_LOAD_IN_PROGRESS ? 0 : error;
 		break;
 	case GROUP_ASK_LEAVE:
 		fail_leave(ask, error);
@@ -244,7 +250,8 @@ static void machine_leave(struct group_machine *machine)
 
 /* ---- life ---- */
 
-struct group_machine *group_machine_new(const struct group_limits *limits, uint64_t seed, size_t *state_bytes)
+struct group_machine *group_machine_new(
+	const struct group_limits *limits, uint64_t seed, size_t *state_bytes)
 {
 	struct group_machine *machine = memory_new_object(struct group_machine);
 
@@ -261,12 +268,13 @@ void group_machine_free(struct group_machine *machine)
 {
 	if (!machine)
 		return;
-	map_for_each_safe (node, &machine->transactions) {
-		struct group_transaction *transaction = map_entry(node, struct group_transaction, node);
+	map_for_each_safe(node, &machine->transactions)
+	{
+		struct group_transaction *transaction =
+			map_entry(node, struct group_transaction, node);
 		transaction_end(machine, transaction->producer_id, false);
 	}
-	map_for_each_safe (node, &machine->groups)
-		group_free(map_entry(node, struct group, node));
+	map_for_each_safe(node, &machine->groups) group_free(map_entry(node, struct group, node));
 	map_done(&machine->groups);
 	map_done(&machine->transactions);
 	state_free(machine, machine->cleanup_from);
@@ -278,15 +286,17 @@ void group_machine_free(struct group_machine *machine)
 void group_machine_loaded(struct group_machine *machine, struct group_step *step)
 {
 	machine_enter(machine, step);
-	map_for_each (node, &machine->groups)
-		classic_loaded(map_entry(node, struct group, node));
-	deadline_set(&machine->deadlines, &machine->cleanup, machine->now.ms + machine->limits.check_interval_ms);
+	map_for_each(node, &machine->groups) classic_loaded(map_entry(node, struct group, node));
+	deadline_set(&machine->deadlines, &machine->cleanup,
+		machine->now.ms + machine->limits.check_interval_ms);
 	machine_leave(machine);
 }
 
-void group_machine_ask(struct group_machine *machine, struct group_step *step, struct group_ask *ask)
+void group_machine_ask(
+	struct group_machine *machine, struct group_step *step, struct group_ask *ask)
 {
-	bool keeps = ask->kind == GROUP_ASK_JOIN || ask->kind == GROUP_ASK_SYNC || ask->kind == GROUP_ASK_OFFSET_COMMIT;
+	bool keeps = ask->kind == GROUP_ASK_JOIN || ask->kind == GROUP_ASK_SYNC ||
+		     ask->kind == GROUP_ASK_OFFSET_COMMIT;
 
 	machine_enter(machine, step);
 	if (keeps && *machine->state_bytes > machine->limits.state_bytes_max) {
@@ -353,19 +363,24 @@ void group_machine_expire(struct group_machine *machine, struct group_step *step
 	machine_leave(machine);
 }
 
-void group_machine_topic_deleted(struct group_machine *machine, struct group_step *step, struct str topic, const struct uuid *topic_id)
+void group_machine_topic_deleted(struct group_machine *machine, struct group_step *step,
+	struct str topic, const struct uuid *topic_id)
 {
 	machine_enter(machine, step);
-	map_for_each_safe (node, &machine->groups) {
+	map_for_each_safe(node, &machine->groups)
+	{
 		struct group *group = map_entry(node, struct group, node);
-		struct group_topic *found =
-			map_find_entry(&group->topics, topic.data, (size_t)topic.size, struct group_topic, node);
+		struct group_topic *found = map_find_entry(
+			&group->topics, topic.data, (size_t)topic.size, struct group_topic, node);
 		if (!found)
 			continue;
-		map_for_each_safe (offset_node, &found->partitions) {
-			struct group_offset *offset = map_entry(offset_node, struct group_offset, node);
+		map_for_each_safe(offset_node, &found->partitions)
+		{
+			struct group_offset *offset =
+				map_entry(offset_node, struct group_offset, node);
 			/* Committed for a topic of that name that was made meanwhile. */
-			if (offset->committed && !uuid_is_zero(&offset->value.topic_id) && !uuid_is_zero(topic_id) &&
+			if (offset->committed && !uuid_is_zero(&offset->value.topic_id) &&
+				!uuid_is_zero(topic_id) &&
 				!uuid_equal(&offset->value.topic_id, topic_id))
 				continue;
 			bool last = found->partitions.count == 1;
@@ -381,7 +396,7 @@ void group_machine_topic_deleted(struct group_machine *machine, struct group_ste
 void group_machine_unload(struct group_machine *machine, struct group_step *step, int16_t error)
 {
 	machine_enter(machine, step);
-	map_for_each (node, &machine->groups)
+	map_for_each(node, &machine->groups)
 		classic_unload(map_entry(node, struct group, node), error);
 	deadline_stop(&machine->deadlines, &machine->cleanup);
 	machine_leave(machine);
@@ -417,33 +432,54 @@ struct str group_machine_print(const struct group_machine *machine, struct arena
 	char *text = arena_printf(arena, "%s", "");
 	size_t size = 0;
 
-	map_for_each (node, &machine->groups) {
+	map_for_each(node, &machine->groups)
+	{
 		const struct group *group = map_entry(node, struct group, node);
 		print(arena, &text, &size,
-			arena_printf(arena, "group %.*s %s generation=%d type=%.*s protocol=%.*s leader=%.*s\n", STR_ARGS(group->id),
-				group_state_name(group), group->generation, STR_ARGS(group->protocol_type),
-				STR_ARGS(group->protocol_name), STR_ARGS(group->leader_id)));
-		map_for_each (member_node, &group->members) {
-			const struct group_member *member = map_entry(member_node, struct group_member, node);
+			arena_printf(arena,
+				"group %.*s %s generation=%d type=%.*s protocol=%.*s leader=%.*s\n",
+				STR_ARGS(group->id), group_state_name(group), group->generation,
+				STR_ARGS(group->protocol_type), STR_ARGS(group->protocol_name),
+				STR_ARGS(group->leader_id)));
+		map_for_each(member_node, &group->members)
+		{
+			const struct group_member *member =
+				map_entry(member_node, struct group_member, node);
 			struct bytes metadata = group_member_metadata(member, group->protocol_name);
 			print(arena, &text, &size,
-				arena_printf(arena, " member %.*s instance=%.*s client=%.*s host=%.*s timeouts=%d,%d metadata=%.*s assignment=%.*s\n",
-					STR_ARGS(member->id), STR_ARGS(member->instance_id), STR_ARGS(member->client_id),
-					STR_ARGS(member->client_host), member->rebalance_timeout_ms, member->session_timeout_ms,
-					max_of(metadata.size, 0), metadata.data ? (const char *)metadata.data : "",
+				arena_printf(arena,
+					" member %.*s instance=%.*s client=%.*s host=%.*s "
+					"timeouts=%d,%d metadata=%.*s assignment=%.*s\n",
+					STR_ARGS(member->id), STR_ARGS(member->instance_id),
+					STR_ARGS(member->client_id), STR_ARGS(member->client_host),
+					member->rebalance_timeout_ms, member->session_timeout_ms,
+					max_of(metadata.size, 0),
+					metadata.data ? (const char *)metadata.data : "",
 					max_of(member->assignment.size, 0),
-					member->assignment.data ? (const char *)member->assignment.data : ""));
+					member->assignment.data
+						? (const char *)member->assignment.data
+						: ""));
 		}
-		map_for_each (topic_node, &group->topics) {
-			const struct group_topic *topic = map_entry(topic_node, struct group_topic, node);
-			map_for_each (offset_node, &topic->partitions) {
-				const struct group_offset *offset = map_entry(offset_node, struct group_offset, node);
+		map_for_each(topic_node, &group->topics)
+		{
+			const struct group_topic *topic =
+				map_entry(topic_node, struct group_topic, node);
+			map_for_each(offset_node, &topic->partitions)
+			{
+				const struct group_offset *offset =
+					map_entry(offset_node, struct group_offset, node);
 				print(arena, &text, &size,
-					arena_printf(arena, " offset %.*s-%d %s %lld epoch=%d metadata=%.*s at=%lld expire=%lld pending=%u\n",
-						STR_ARGS(topic->name), offset->partition, offset->committed ? "is" : "none",
-						(long long)offset->value.offset, offset->value.leader_epoch,
-						STR_ARGS(offset->value.metadata), (long long)offset->value.commit_timestamp_ms,
-						(long long)offset->value.expire_timestamp_ms, offset->pending));
+					arena_printf(arena,
+						" offset %.*s-%d %s %lld epoch=%d metadata=%.*s "
+						"at=%lld expire=%lld pending=%u\n",
+						STR_ARGS(topic->name), offset->partition,
+						offset->committed ? "is" : "none",
+						(long long)offset->value.offset,
+						offset->value.leader_epoch,
+						STR_ARGS(offset->value.metadata),
+						(long long)offset->value.commit_timestamp_ms,
+						(long long)offset->value.expire_timestamp_ms,
+						offset->pending));
 			}
 		}
 	}

@@ -1,12 +1,13 @@
 /*
  * What the files of the machine share. See machine.h for the invariants.
  *
- *	          first join                     delay over, all joined            leader's assignment
- *	EMPTY ----------------> PREPARING -------------------------> COMPLETING ----------------------> STABLE
- *	  ^                      ^   ^  |                                 |                               |
- *	  |                      |   |  | nobody left                     | join, leave, expiry            | the same
- *	  +----------------------|---|--+                                 |                               |
- *	                         |   +------------------------------------+                               |
+ *	          first join                     delay over, all joined            leader's
+ *assignment EMPTY ----------------> PREPARING -------------------------> COMPLETING
+ *----------------------> STABLE ^                      ^   ^  |                                 | |
+ *	  |                      |   |  | nobody left                     | join, leave, expiry |
+ *the same
+ *	  +----------------------|---|--+                                 | | |
+ *+------------------------------------+                               |
  *	                         +------------------------------------------------------------------------+
  *	DEAD: the machine is being unloaded.
  */
@@ -25,14 +26,17 @@ enum group_state {
 	GROUP_DEAD,
 };
 
-/* Of Kafka's protocols; only the classic one acts here, the others' groups are kept as they are in the log. */
+/* Of Kafka's protocols; only the classic one acts here, the others' groups are kept as they are in
+ * the log. */
 enum group_type { GROUP_CLASSIC, GROUP_CONSUMER, GROUP_SHARE, GROUP_STREAMS };
 
 enum deadline_kind { DEADLINE_SESSION, DEADLINE_JOIN, DEADLINE_SYNC, DEADLINE_CLEANUP };
 
 enum {
-	NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * 60 * 1000, /* a new member may wait so long in its first join (group.new... of Kafka) */
-	CLEANUP_TOMBSTONES_MAX = 2000,		    /* of one step; the rest follows in the next */
+	NEW_MEMBER_JOIN_TIMEOUT_MS =
+		5 * 60 *
+		1000, /* a new member may wait so long in its first join (group.new... of Kafka) */
+	CLEANUP_TOMBSTONES_MAX = 2000, /* of one step; the rest follows in the next */
 };
 
 struct group_protocol {
@@ -57,7 +61,8 @@ struct group_member {
 	struct str instance_id; /* null: a dynamic member */
 	struct str client_id, client_host;
 	int32_t rebalance_timeout_ms, session_timeout_ms;
-	struct group_protocol *protocols; /* one block with all that it leads to; NULL for a pending member */
+	struct group_protocol
+		*protocols; /* one block with all that it leads to; NULL for a pending member */
 	int32_t protocol_count;
 	struct bytes assignment; /* never null; own block when not empty */
 	bool is_new;
@@ -86,9 +91,9 @@ struct group {
 	bool initial_delay; /* what the join deadline means */
 	int32_t delay_ms, remaining_ms;
 	struct deadline join, sync;
-	bool topics_known;    /* of a consumer group: what its members subscribe to */
-	struct map subscribed; /* struct group_subscribed */
-	struct map topics;    /* struct group_topic */
+	bool topics_known;	  /* of a consumer group: what its members subscribe to */
+	struct map subscribed;	  /* struct group_subscribed */
+	struct map topics;	  /* struct group_topic */
 	uint32_t pending_offsets; /* of open transactions */
 };
 
@@ -110,7 +115,7 @@ struct offset_value {
 	int64_t commit_timestamp_ms;
 	int64_t expire_timestamp_ms; /* -1: by retention */
 	struct uuid topic_id;
-	struct str metadata;	/* own block when not empty */
+	struct str metadata;   /* own block when not empty */
 	int64_t record_offset; /* where it stands in the log */
 };
 
@@ -174,11 +179,12 @@ void *ask_array(struct group_ask *ask, const struct schema_struct *schema, int32
 /* ---- records (records.c) ---- */
 
 /* 0, or -EMSGSIZE, -ENOMEM, -EINVAL: then nothing was added. */
-int record_offset_commit(struct group_machine *machine, const struct group *group, struct str topic, int32_t partition,
-	const struct offset_value *value);
+int record_offset_commit(struct group_machine *machine, const struct group *group, struct str topic,
+	int32_t partition, const struct offset_value *value);
 int record_offset_tombstone(struct group_machine *machine, const struct group_offset *offset);
 /* A member's assignment is that of ASSIGNMENTS, parallel to the members' order; NULL: its own. */
-int record_group(struct group_machine *machine, struct group *group, const struct bytes *assignments);
+int record_group(
+	struct group_machine *machine, struct group *group, const struct bytes *assignments);
 int record_group_empty(struct group_machine *machine, struct group *group);
 int record_group_tombstone(struct group_machine *machine, const struct group *group);
 /* The offset that the next record gets. */
@@ -206,25 +212,29 @@ void group_subscriptions_update(struct group *group);
 struct group_member *group_member_find(const struct group *group, struct str id);
 struct group_member *group_pending_find(const struct group *group, struct str id);
 struct group_member *group_instance_find(const struct group *group, struct str instance_id);
-struct group_member *group_member_new(struct group *group, struct str id, struct str instance_id, struct str client_id,
-	struct str client_host, int32_t rebalance_timeout_ms, int32_t session_timeout_ms);
-void group_member_protocols_set(struct group_member *member, const struct join_group_request_protocol *protocols, int32_t count);
+struct group_member *group_member_new(struct group *group, struct str id, struct str instance_id,
+	struct str client_id, struct str client_host, int32_t rebalance_timeout_ms,
+	int32_t session_timeout_ms);
+void group_member_protocols_set(struct group_member *member,
+	const struct join_group_request_protocol *protocols, int32_t count);
 void group_member_add(struct group *group, struct group_member *member);
 void group_pending_add(struct group *group, struct group_member *member);
 /* Of the members or the pending ones; frees it. Nothing of it is parked any more. */
 void group_member_remove(struct group_member *member);
 void group_member_id_set(struct group_member *member, struct str id);
 struct bytes group_member_metadata(const struct group_member *member, struct str protocol);
-bool group_member_speaks(const struct group_member *member, const struct join_group_request_protocol *protocols, int32_t count);
+bool group_member_speaks(const struct group_member *member,
+	const struct join_group_request_protocol *protocols, int32_t count);
 /* 0, UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID. */
-int16_t group_member_validate(const struct group *group, struct str member_id, struct str instance_id);
+int16_t group_member_validate(
+	const struct group *group, struct str member_id, struct str instance_id);
 static inline bool group_is_leader(const struct group_member *member)
 {
 	return str_equal(member->group->leader_id, member->id);
 }
 /* Could a member with these protocols be in the group? */
-bool group_accepts_protocols(
-	const struct group *group, struct str type, const struct join_group_request_protocol *protocols, int32_t count);
+bool group_accepts_protocols(const struct group *group, struct str type,
+	const struct join_group_request_protocol *protocols, int32_t count);
 /* What most members prefer among what all speak; null when there is nothing. */
 struct str group_protocol_vote(struct group *group);
 int32_t group_rebalance_timeout_ms(const struct group *group);
@@ -258,11 +268,13 @@ void offsets_delete(struct group_machine *machine, struct group_ask *ask);
 int offsets_delete_all(struct group *group);
 void offsets_free(struct group *group);
 void offsets_cleanup(struct group_machine *machine);
-struct group_offset *group_offset_find(const struct group *group, struct str topic, int32_t partition);
+struct group_offset *group_offset_find(
+	const struct group *group, struct str topic, int32_t partition);
 /* The state of a partition as the records say it. VALUE's metadata is copied. */
-void offset_apply(struct group *group, struct str topic, int32_t partition, const struct offset_value *value);
-void offset_apply_pending(
-	struct group *group, struct str topic, int32_t partition, const struct offset_value *value, int64_t producer_id);
+void offset_apply(
+	struct group *group, struct str topic, int32_t partition, const struct offset_value *value);
+void offset_apply_pending(struct group *group, struct str topic, int32_t partition,
+	const struct offset_value *value, int64_t producer_id);
 void offset_remove(struct group_offset *offset);
 void transaction_end(struct group_machine *machine, int64_t producer_id, bool committed);
 

@@ -1,6 +1,7 @@
 /*
- * The machine read as traces: events in, answers and records out. Each test has a machine, a log that keeps what was appended, and asks
- * that say how they were answered; at its end the log is replayed into a second machine, which must be in the same state.
+ * The machine read as traces: events in, answers and records out. Each test has a machine, a log
+ * that keeps what was appended, and asks that say how they were answered; at its end the log is
+ * replayed into a second machine, which must be in the same state.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -67,8 +68,8 @@ static void step_end(struct group_step *step)
 	struct list_node *node;
 
 	for (const struct group_record *record = step->first; record; record = record->next)
-		world.log[world.log_end++] =
-			(struct kept_record){.producer_id = -1, .key = keep(record->key), .value = keep(record->value)};
+		world.log[world.log_end++] = (struct kept_record){
+			.producer_id = -1, .key = keep(record->key), .value = keep(record->value)};
 	while ((node = list_pop_front(&step->answers))) {
 		struct group_ask *ask = container_of(node, struct group_ask, node);
 		for (int i = 0; i < world.ask_count; i++) {
@@ -99,9 +100,12 @@ static void replay_into(struct group_machine *machine)
 	for (int64_t i = 0; i < world.log_end; i++) {
 		const struct kept_record *record = &world.log[i];
 		if (record->marker)
-			group_machine_replay_marker(machine, record->producer_id, record->marker == 1);
+			group_machine_replay_marker(
+				machine, record->producer_id, record->marker == 1);
 		else
-			cr_assert_eq(group_machine_replay(machine, i, record->producer_id, record->key, record->value, &scratch), 0);
+			cr_assert_eq(group_machine_replay(machine, i, record->producer_id,
+					     record->key, record->value, &scratch),
+				0);
 		arena_reset(&scratch);
 	}
 	arena_done(&scratch);
@@ -130,7 +134,8 @@ static void check_replay(void)
 
 	replay_into(second);
 	struct str first_state = state_of(world.machine), second_state = state_of(second);
-	cr_assert(str_equal(first_state, second_state), "has:\n%.*s\nreplayed:\n%.*s", STR_ARGS(first_state), STR_ARGS(second_state));
+	cr_assert(str_equal(first_state, second_state), "has:\n%.*s\nreplayed:\n%.*s",
+		STR_ARGS(first_state), STR_ARGS(second_state));
 	group_machine_free(second);
 	cr_assert_eq(bytes, 0);
 }
@@ -140,7 +145,8 @@ static void world_end(void)
 	unload(world.machine);
 	cr_assert_eq(world.state_bytes, 0, "%zu bytes of state were not freed", world.state_bytes);
 	for (int i = 0; i < world.ask_count; i++)
-		cr_assert(world.answered[i] || world.asks[i]->out_of_memory, "ask %d was never answered", i);
+		cr_assert(world.answered[i] || world.asks[i]->out_of_memory,
+			"ask %d was never answered", i);
 	arena_done(&world.arena);
 }
 
@@ -174,8 +180,9 @@ static void pass(int64_t ms)
 
 /* ---- asks ---- */
 
-static struct group_ask *ask_new(enum group_ask_kind kind, int16_t version, const char *group, const struct schema_struct *request,
-	void **ret_message, const struct schema_struct *response)
+static struct group_ask *ask_new(enum group_ask_kind kind, int16_t version, const char *group,
+	const struct schema_struct *request, void **ret_message,
+	const struct schema_struct *response)
 {
 	struct group_ask *ask = arena_new(&world.arena, struct group_ask);
 
@@ -222,8 +229,8 @@ struct joining {
 static struct group_ask *join_as(const char *group, struct joining joining)
 {
 	struct join_group_request *message;
-	struct group_ask *ask = ask_new(GROUP_ASK_JOIN, joining.version ? joining.version : 9, group, &join_group_request_schema,
-		(void **)&message, &join_group_response_schema);
+	struct group_ask *ask = ask_new(GROUP_ASK_JOIN, joining.version ? joining.version : 9,
+		group, &join_group_request_schema, (void **)&message, &join_group_response_schema);
 
 	message->group_id = ask->group_id;
 	message->member_id = joining.member ? str_from(joining.member) : STR("");
@@ -235,7 +242,8 @@ static struct group_ask *join_as(const char *group, struct joining joining)
 	message->protocols_count = 1;
 	message->protocols[0].name = str_from(joining.protocol ? joining.protocol : "range");
 	struct str metadata = str_from(joining.metadata ? joining.metadata : "meta");
-	message->protocols[0].metadata = (struct bytes){(const uint8_t *)metadata.data, metadata.size};
+	message->protocols[0].metadata =
+		(struct bytes){(const uint8_t *)metadata.data, metadata.size};
 	ask_go(ask);
 	return ask;
 }
@@ -261,21 +269,24 @@ static struct group_ask *join_new_member(const char *group, const char **ret_id)
 	return join_as(group, (struct joining){.member = *ret_id});
 }
 
-static struct group_ask *sync_as(const char *group, const char *member, int32_t generation, int count, const char *const *pairs)
+static struct group_ask *sync_as(const char *group, const char *member, int32_t generation,
+	int count, const char *const *pairs)
 {
 	struct sync_group_request *message;
-	struct group_ask *ask =
-		ask_new(GROUP_ASK_SYNC, 5, group, &sync_group_request_schema, (void **)&message, &sync_group_response_schema);
+	struct group_ask *ask = ask_new(GROUP_ASK_SYNC, 5, group, &sync_group_request_schema,
+		(void **)&message, &sync_group_response_schema);
 
 	message->group_id = ask->group_id;
 	message->member_id = str_from(member);
 	message->generation_id = generation;
-	message->assignments = schema_new_array(&sync_group_request_assignment_schema, &world.arena, count);
+	message->assignments =
+		schema_new_array(&sync_group_request_assignment_schema, &world.arena, count);
 	message->assignments_count = count;
 	for (int i = 0; i < count; i++) {
 		struct str assignment = str_from(pairs[2 * i + 1]);
 		message->assignments[i].member_id = str_from(pairs[2 * i]);
-		message->assignments[i].assignment = (struct bytes){(const uint8_t *)assignment.data, assignment.size};
+		message->assignments[i].assignment =
+			(struct bytes){(const uint8_t *)assignment.data, assignment.size};
 	}
 	ask_go(ask);
 	return ask;
@@ -290,8 +301,8 @@ static const struct sync_group_response *synced(const struct group_ask *ask)
 static int16_t heartbeat(const char *group, const char *member, int32_t generation)
 {
 	struct heartbeat_request *message;
-	struct group_ask *ask =
-		ask_new(GROUP_ASK_HEARTBEAT, 4, group, &heartbeat_request_schema, (void **)&message, &heartbeat_response_schema);
+	struct group_ask *ask = ask_new(GROUP_ASK_HEARTBEAT, 4, group, &heartbeat_request_schema,
+		(void **)&message, &heartbeat_response_schema);
 
 	message->member_id = str_from(member);
 	message->generation_id = generation;
@@ -303,10 +314,11 @@ static int16_t heartbeat(const char *group, const char *member, int32_t generati
 static int16_t leave(const char *group, const char *member, const char *instance)
 {
 	struct leave_group_request *message;
-	struct group_ask *ask =
-		ask_new(GROUP_ASK_LEAVE, 5, group, &leave_group_request_schema, (void **)&message, &leave_group_response_schema);
+	struct group_ask *ask = ask_new(GROUP_ASK_LEAVE, 5, group, &leave_group_request_schema,
+		(void **)&message, &leave_group_response_schema);
 
-	message->members = schema_new_array(&leave_group_request_member_identity_schema, &world.arena, 1);
+	message->members =
+		schema_new_array(&leave_group_request_member_identity_schema, &world.arena, 1);
 	message->members_count = 1;
 	message->members[0].member_id = str_from(member);
 	message->members[0].group_instance_id = str_from(instance);
@@ -316,18 +328,20 @@ static int16_t leave(const char *group, const char *member, const char *instance
 	return response->error_code ? response->error_code : response->members[0].error_code;
 }
 
-static int16_t commit(const char *group, const char *member, int32_t generation, const char *topic, int64_t offset, const char *metadata)
+static int16_t commit(const char *group, const char *member, int32_t generation, const char *topic,
+	int64_t offset, const char *metadata)
 {
 	struct offset_commit_request *message;
-	struct group_ask *ask = ask_new(
-		GROUP_ASK_OFFSET_COMMIT, 9, group, &offset_commit_request_schema, (void **)&message, &offset_commit_response_schema);
+	struct group_ask *ask = ask_new(GROUP_ASK_OFFSET_COMMIT, 9, group,
+		&offset_commit_request_schema, (void **)&message, &offset_commit_response_schema);
 
 	message->member_id = str_from(member);
 	message->generation_id_or_member_epoch = generation;
 	message->topics = schema_new_array(&offset_commit_request_topic_schema, &world.arena, 1);
 	message->topics_count = 1;
 	message->topics[0].name = str_from(topic);
-	message->topics[0].partitions = schema_new_array(&offset_commit_request_partition_schema, &world.arena, 1);
+	message->topics[0].partitions =
+		schema_new_array(&offset_commit_request_partition_schema, &world.arena, 1);
 	message->topics[0].partitions_count = 1;
 	message->topics[0].partitions[0].committed_offset = offset;
 	message->topics[0].partitions[0].committed_metadata = str_from(metadata);
@@ -338,11 +352,13 @@ static int16_t commit(const char *group, const char *member, int32_t generation,
 	return response->topics[0].partitions[0].error_code;
 }
 
-static const struct offset_fetch_response_partitions *fetch(const char *group, const char *topic, bool stable)
+static const struct offset_fetch_response_partitions *fetch(
+	const char *group, const char *topic, bool stable)
 {
 	struct offset_fetch_request_group *message;
-	struct group_ask *ask = ask_new(GROUP_ASK_OFFSET_FETCH, 9, group, &offset_fetch_request_group_schema, (void **)&message,
-		&offset_fetch_response_group_schema);
+	struct group_ask *ask =
+		ask_new(GROUP_ASK_OFFSET_FETCH, 9, group, &offset_fetch_request_group_schema,
+			(void **)&message, &offset_fetch_response_group_schema);
 	static int32_t zero;
 
 	message->topics = schema_new_array(&offset_fetch_request_topics_schema, &world.arena, 1);
@@ -356,11 +372,13 @@ static const struct offset_fetch_response_partitions *fetch(const char *group, c
 	return &((struct offset_fetch_response_group *)ask->response)->topics[0].partitions[0];
 }
 
-static const struct describe_groups_response_described_group *describe(const char *group, int16_t version)
+static const struct describe_groups_response_described_group *describe(
+	const char *group, int16_t version)
 {
 	void *none;
-	struct group_ask *ask = ask_new(GROUP_ASK_DESCRIBE, version, group, &describe_groups_request_schema, &none,
-		&describe_groups_response_described_group_schema);
+	struct group_ask *ask =
+		ask_new(GROUP_ASK_DESCRIBE, version, group, &describe_groups_request_schema, &none,
+			&describe_groups_response_described_group_schema);
 
 	ask_go(ask);
 	return ask->response;
@@ -369,8 +387,8 @@ static const struct describe_groups_response_described_group *describe(const cha
 static int16_t delete_group(const char *group)
 {
 	void *none;
-	struct group_ask *ask = ask_new(GROUP_ASK_DELETE, 2, group, &delete_groups_request_schema, &none,
-		&delete_groups_response_deletable_group_result_schema);
+	struct group_ask *ask = ask_new(GROUP_ASK_DELETE, 2, group, &delete_groups_request_schema,
+		&none, &delete_groups_response_deletable_group_result_schema);
 
 	ask_go(ask);
 	return ((struct delete_groups_response_deletable_group_result *)ask->response)->error_code;
@@ -390,7 +408,8 @@ static void two_members(const char *group, const char **ret_a, const char **ret_
 	cr_assert_eq(joined(b)->members_count, 0);
 	struct group_ask *follower = sync_as(group, *ret_b, 1, 0, NULL);
 	cr_assert(!is_answered(follower));
-	struct group_ask *leader = sync_as(group, *ret_a, 1, 2, (const char *[]){*ret_a, "left", *ret_b, "right"});
+	struct group_ask *leader =
+		sync_as(group, *ret_a, 1, 2, (const char *[]){*ret_a, "left", *ret_b, "right"});
 	cr_assert_eq(synced(leader)->error_code, 0);
 	cr_assert_eq(synced(leader)->assignment.size, 4);
 	cr_assert_eq(synced(follower)->assignment.size, 5);
@@ -415,7 +434,8 @@ Test(machine, members_join_and_get_their_assignments)
 
 Test(machine, a_restart_keeps_members_generation_and_assignments)
 {
-	/* What was appended is all that a second machine has; the members go on as if nothing had been. */
+	/* What was appended is all that a second machine has; the members go on as if nothing had
+	 * been. */
 	const char *a, *b;
 
 	world_begin();
@@ -460,7 +480,8 @@ Test(machine, a_member_that_never_joins_with_its_id_expires)
 	cr_assert_eq(joined(ask)->error_code, KAFKA_MEMBER_ID_REQUIRED);
 	const char *id = text(joined(ask)->member_id);
 	pass(501);
-	cr_assert_eq(joined(join_as("g", (struct joining){.member = id}))->error_code, KAFKA_UNKNOWN_MEMBER_ID);
+	cr_assert_eq(joined(join_as("g", (struct joining){.member = id}))->error_code,
+		KAFKA_UNKNOWN_MEMBER_ID);
 	world_end();
 }
 
@@ -546,16 +567,21 @@ Test(machine, members_must_have_a_protocol_in_common)
 	world_begin();
 	machine_make();
 	two_members("g", &a, &b);
-	cr_assert_eq(joined(join_as("g", (struct joining){.protocol = "other"}))->error_code, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
-	cr_assert_eq(joined(join_as("g", (struct joining){.type = "connect"}))->error_code, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
-	cr_assert_eq(joined(join_as("h", (struct joining){.session_ms = 9}))->error_code, KAFKA_INVALID_SESSION_TIMEOUT);
-	cr_assert_eq(joined(join_as("h", (struct joining){.member = "x"}))->error_code, KAFKA_UNKNOWN_MEMBER_ID);
+	cr_assert_eq(joined(join_as("g", (struct joining){.protocol = "other"}))->error_code,
+		KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+	cr_assert_eq(joined(join_as("g", (struct joining){.type = "connect"}))->error_code,
+		KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+	cr_assert_eq(joined(join_as("h", (struct joining){.session_ms = 9}))->error_code,
+		KAFKA_INVALID_SESSION_TIMEOUT);
+	cr_assert_eq(joined(join_as("h", (struct joining){.member = "x"}))->error_code,
+		KAFKA_UNKNOWN_MEMBER_ID);
 	world_end();
 }
 
 Test(machine, an_abandoned_join_leaves_its_member_in_the_group)
 {
-	/* The connection goes while the join is parked: nobody is answered, and the group goes on with the member. */
+	/* The connection goes while the join is parked: nobody is answered, and the group goes on
+	 * with the member. */
 	const char *a;
 
 	world_begin();
@@ -603,7 +629,8 @@ Test(machine, assignments_too_large_for_the_log_begin_another_rebalance)
 	pass(200);
 	cr_assert_eq(joined(ask)->generation_id, 1);
 	memset(large, 'x', sizeof(large) - 1);
-	cr_assert_eq(synced(sync_as("g", a, 1, 1, (const char *[]){a, large}))->error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+	cr_assert_eq(synced(sync_as("g", a, 1, 1, (const char *[]){a, large}))->error_code,
+		KAFKA_UNKNOWN_SERVER_ERROR);
 	cr_assert_eq(heartbeat("g", a, 1), KAFKA_REBALANCE_IN_PROGRESS);
 	world_end();
 }
@@ -616,7 +643,8 @@ Test(machine, commits_are_checked_kept_and_found_again)
 	machine_make();
 	cr_assert_eq(commit("simple", "", -1, "t", 5, NULL), 0);
 	cr_assert_eq(commit("simple", "", -1, "t", 6, "0123456789abcdef"), 0);
-	cr_assert_eq(commit("simple", "", -1, "t", 7, "0123456789abcdefg"), KAFKA_OFFSET_METADATA_TOO_LARGE);
+	cr_assert_eq(commit("simple", "", -1, "t", 7, "0123456789abcdefg"),
+		KAFKA_OFFSET_METADATA_TOO_LARGE);
 	cr_assert_eq(fetch("simple", "t", false)->committed_offset, 6);
 	cr_assert_str_eq(text(fetch("simple", "t", false)->metadata), "0123456789abcdef");
 	cr_assert_eq(fetch("simple", "u", false)->committed_offset, -1);
@@ -705,7 +733,8 @@ Test(machine, what_clients_make_us_keep_has_a_limit)
 	world_end();
 }
 
-/* The id of the member whose join was parked: the answer says it, or the member in which it waits. */
+/* The id of the member whose join was parked: the answer says it, or the member in which it waits.
+ */
 static const char *random_member_of(const struct group_ask *ask)
 {
 	if (is_answered(ask))
@@ -733,8 +762,8 @@ Test(machine, replay_agrees_after_random_histories)
 			const char *pairs[] = {members[0] ? members[0] : "", "zero",
 				members[1] ? members[1] : "", "one"};
 			if (!members[who] || what == 0)
-				members[who] = random_member_of(join_as(
-					"g", (struct joining){.version = 3, .member = members[who]}));
+				members[who] = random_member_of(join_as("g",
+					(struct joining){.version = 3, .member = members[who]}));
 			else if (what < 6)
 				sync_as("g", members[who], generation, 2, pairs);
 			else if (what < 8)

@@ -1,5 +1,6 @@
 /*
- * Committed offsets: commits, what transactions still hold back, fetches, deletion and expiry. Follows Kafka's OffsetMetadataManager.
+ * Committed offsets: commits, what transactions still hold back, fetches, deletion and expiry.
+ * Follows Kafka's OffsetMetadataManager.
  */
 #include "broker/group/machine_internal.h"
 
@@ -7,17 +8,22 @@
 
 static struct group_topic *group_topic_find(const struct group *group, struct str topic)
 {
-	return map_find_entry(&group->topics, topic.data, (size_t)max_of(topic.size, 0), struct group_topic, node);
+	return map_find_entry(&group->topics, topic.data, (size_t)max_of(topic.size, 0),
+		struct group_topic, node);
 }
 
-struct group_offset *group_offset_find(const struct group *group, struct str topic, int32_t partition)
+struct group_offset *group_offset_find(
+	const struct group *group, struct str topic, int32_t partition)
 {
 	const struct group_topic *found = group_topic_find(group, topic);
 
-	return found ? map_find_entry(&found->partitions, &partition, sizeof(partition), struct group_offset, node) : NULL;
+	return found ? map_find_entry(&found->partitions, &partition, sizeof(partition),
+			       struct group_offset, node)
+		     : NULL;
 }
 
-static struct group_offset *group_offset_make(struct group *group, struct str topic, int32_t partition)
+static struct group_offset *group_offset_make(
+	struct group *group, struct str topic, int32_t partition)
 {
 	struct group_machine *machine = group->machine;
 	struct group_topic *found = group_topic_find(group, topic);
@@ -28,14 +34,17 @@ static struct group_offset *group_offset_make(struct group *group, struct str to
 		found->group = group;
 		found->name = state_str(machine, topic);
 		map_init(&found->partitions, machine->seed);
-		map_insert(&group->topics, &found->node, found->name.data, (size_t)found->name.size);
+		map_insert(
+			&group->topics, &found->node, found->name.data, (size_t)found->name.size);
 	}
-	offset = map_find_entry(&found->partitions, &partition, sizeof(partition), struct group_offset, node);
+	offset = map_find_entry(
+		&found->partitions, &partition, sizeof(partition), struct group_offset, node);
 	if (!offset) {
 		offset = state_new(machine, sizeof(*offset));
 		offset->topic = found;
 		offset->partition = partition;
-		map_insert(&found->partitions, &offset->node, &offset->partition, sizeof(offset->partition));
+		map_insert(&found->partitions, &offset->node, &offset->partition,
+			sizeof(offset->partition));
 	}
 	return offset;
 }
@@ -46,7 +55,8 @@ static void offset_value_clear(struct group_machine *machine, struct offset_valu
 	*value = (struct offset_value){0};
 }
 
-static void offset_value_set(struct group_machine *machine, struct offset_value *place, const struct offset_value *value)
+static void offset_value_set(
+	struct group_machine *machine, struct offset_value *place, const struct offset_value *value)
 {
 	struct str metadata = state_str(machine, value->metadata);
 
@@ -75,7 +85,8 @@ static void offset_drop_if_unused(struct group_offset *offset)
 	state_free(machine, topic);
 }
 
-void offset_apply(struct group *group, struct str topic, int32_t partition, const struct offset_value *value)
+void offset_apply(
+	struct group *group, struct str topic, int32_t partition, const struct offset_value *value)
 {
 	struct group_offset *offset = group_offset_make(group, topic, partition);
 
@@ -98,26 +109,29 @@ static void pending_free(struct group_transaction *transaction, struct pending_o
 	offset_drop_if_unused(target);
 }
 
-void offset_apply_pending(
-	struct group *group, struct str topic, int32_t partition, const struct offset_value *value, int64_t producer_id)
+void offset_apply_pending(struct group *group, struct str topic, int32_t partition,
+	const struct offset_value *value, int64_t producer_id)
 {
 	struct group_machine *machine = group->machine;
 	struct group_offset *target = group_offset_make(group, topic, partition);
-	struct group_transaction *transaction =
-		map_find_entry(&machine->transactions, &producer_id, sizeof(producer_id), struct group_transaction, node);
+	struct group_transaction *transaction = map_find_entry(&machine->transactions, &producer_id,
+		sizeof(producer_id), struct group_transaction, node);
 	struct pending_offset *pending;
 
 	if (!transaction) {
 		transaction = state_new(machine, sizeof(*transaction));
 		transaction->producer_id = producer_id;
 		map_init(&transaction->offsets, machine->seed);
-		map_insert(&machine->transactions, &transaction->node, &transaction->producer_id, sizeof(producer_id));
+		map_insert(&machine->transactions, &transaction->node, &transaction->producer_id,
+			sizeof(producer_id));
 	}
-	pending = map_find_entry(&transaction->offsets, &target, sizeof(target), struct pending_offset, node);
+	pending = map_find_entry(
+		&transaction->offsets, &target, sizeof(target), struct pending_offset, node);
 	if (!pending) {
 		pending = state_new(machine, sizeof(*pending));
 		pending->target = target;
-		map_insert(&transaction->offsets, &pending->node, &pending->target, sizeof(pending->target));
+		map_insert(&transaction->offsets, &pending->node, &pending->target,
+			sizeof(pending->target));
 		target->pending++;
 		group->pending_offsets++;
 	}
@@ -126,16 +140,18 @@ void offset_apply_pending(
 
 void transaction_end(struct group_machine *machine, int64_t producer_id, bool committed)
 {
-	struct group_transaction *transaction =
-		map_find_entry(&machine->transactions, &producer_id, sizeof(producer_id), struct group_transaction, node);
+	struct group_transaction *transaction = map_find_entry(&machine->transactions, &producer_id,
+		sizeof(producer_id), struct group_transaction, node);
 
 	if (!transaction)
 		return;
-	map_for_each_safe (node, &transaction->offsets) {
+	map_for_each_safe(node, &transaction->offsets)
+	{
 		struct pending_offset *pending = map_entry(node, struct pending_offset, node);
 		struct group_offset *target = pending->target;
 		/* A plain commit that came after the transactional one stays. */
-		if (committed && (!target->committed || pending->value.record_offset > target->value.record_offset)) {
+		if (committed && (!target->committed || pending->value.record_offset >
+								target->value.record_offset)) {
 			offset_value_set(machine, &target->value, &pending->value);
 			target->committed = true;
 		}
@@ -159,10 +175,12 @@ void offset_remove(struct group_offset *offset)
 		return;
 	}
 	/* Also what open transactions would commit. The last of them takes the offset with it. */
-	map_for_each_safe (node, &machine->transactions) {
-		struct group_transaction *transaction = map_entry(node, struct group_transaction, node);
-		struct pending_offset *pending =
-			map_find_entry(&transaction->offsets, &offset, sizeof(offset), struct pending_offset, node);
+	map_for_each_safe(node, &machine->transactions)
+	{
+		struct group_transaction *transaction =
+			map_entry(node, struct group_transaction, node);
+		struct pending_offset *pending = map_find_entry(&transaction->offsets, &offset,
+			sizeof(offset), struct pending_offset, node);
 		bool last = pending && offset->pending == 1;
 		if (pending)
 			pending_free(transaction, pending);
@@ -174,14 +192,16 @@ void offset_remove(struct group_offset *offset)
 void offsets_free(struct group *group)
 {
 	while (group->topics.count > 0) {
-		struct group_topic *topic = map_entry(map_first(&group->topics), struct group_topic, node);
+		struct group_topic *topic =
+			map_entry(map_first(&group->topics), struct group_topic, node);
 		offset_remove(map_entry(map_first(&topic->partitions), struct group_offset, node));
 	}
 }
 
 /* ---- OffsetCommit ---- */
 
-static int16_t commit_validate(const struct group *group, const struct offset_commit_request *message)
+static int16_t commit_validate(
+	const struct group *group, const struct offset_commit_request *message)
 {
 	int32_t generation = message->generation_id_or_member_epoch;
 
@@ -189,8 +209,10 @@ static int16_t commit_validate(const struct group *group, const struct offset_co
 		return KAFKA_UNKNOWN_MEMBER_ID;
 	if (generation < 0 && group->state == GROUP_EMPTY)
 		return 0; /* the group only keeps offsets, or an operator sets them */
-	if (generation >= 0 || message->member_id.size > 0 || !str_is_null(message->group_instance_id)) {
-		int16_t error = group_member_validate(group, message->member_id, message->group_instance_id);
+	if (generation >= 0 || message->member_id.size > 0 ||
+		!str_is_null(message->group_instance_id)) {
+		int16_t error = group_member_validate(
+			group, message->member_id, message->group_instance_id);
 		if (error)
 			return error;
 		if (generation != group->generation)
@@ -201,26 +223,32 @@ static int16_t commit_validate(const struct group *group, const struct offset_co
 	return group->state == GROUP_COMPLETING_REBALANCE ? KAFKA_REBALANCE_IN_PROGRESS : 0;
 }
 
-static int16_t commit_one(struct group_machine *machine, struct group *group, const struct group_ask *ask,
-	const struct offset_commit_request_topic *topic, const struct offset_commit_request_partition *partition)
+static int16_t commit_one(struct group_machine *machine, struct group *group,
+	const struct group_ask *ask, const struct offset_commit_request_topic *topic,
+	const struct offset_commit_request_partition *partition)
 {
 	const struct offset_commit_request *message = ask->message;
 	struct offset_value value = {
 		.offset = partition->committed_offset,
 		.leader_epoch = partition->committed_leader_epoch,
-		.commit_timestamp_ms =
-			ask->version == 1 && partition->commit_timestamp != -1 ? partition->commit_timestamp : machine->now.wall_ms,
-		.expire_timestamp_ms = message->retention_time_ms == -1 || ask->version < 2 || ask->version > 4
-					       ? -1
-					       : machine->now.wall_ms + message->retention_time_ms,
+		.commit_timestamp_ms = ask->version == 1 && partition->commit_timestamp != -1
+					       ? partition->commit_timestamp
+					       : machine->now.wall_ms,
+		.expire_timestamp_ms =
+			message->retention_time_ms == -1 || ask->version < 2 || ask->version > 4
+				? -1
+				: machine->now.wall_ms + message->retention_time_ms,
 		.topic_id = topic->topic_id,
-		.metadata = str_is_null(partition->committed_metadata) ? STR("") : partition->committed_metadata,
+		.metadata = str_is_null(partition->committed_metadata)
+				    ? STR("")
+				    : partition->committed_metadata,
 		.record_offset = record_next_offset(machine),
 	};
 
 	if (value.metadata.size > machine->limits.metadata_size_max)
 		return KAFKA_OFFSET_METADATA_TOO_LARGE;
-	if (record_offset_commit(machine, group, topic->name, partition->partition_index, &value) < 0)
+	if (record_offset_commit(machine, group, topic->name, partition->partition_index, &value) <
+		0)
 		return KAFKA_UNKNOWN_SERVER_ERROR;
 	offset_apply(group, topic->name, partition->partition_index, &value);
 	return 0;
@@ -236,7 +264,8 @@ void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 
 	if (!group) {
 		if (message->generation_id_or_member_epoch >= 0)
-			error = ask->version >= 9 ? KAFKA_GROUP_ID_NOT_FOUND : KAFKA_ILLEGAL_GENERATION;
+			error = ask->version >= 9 ? KAFKA_GROUP_ID_NOT_FOUND
+						  : KAFKA_ILLEGAL_GENERATION;
 	} else {
 		error = commit_validate(group, message);
 	}
@@ -249,16 +278,20 @@ void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 	struct group_member *member = group_member_find(group, message->member_id);
 	if (member && (group->state == GROUP_STABLE || group->state == GROUP_PREPARING_REBALANCE))
 		classic_session_restart(member);
-	response->topics = ask_array(ask, &offset_commit_response_topic_schema, message->topics_count);
+	response->topics =
+		ask_array(ask, &offset_commit_response_topic_schema, message->topics_count);
 	for (int32_t i = 0; response->topics && i < message->topics_count; i++) {
 		const struct offset_commit_request_topic *in = &message->topics[i];
-		struct offset_commit_response_topic *out = &response->topics[response->topics_count++];
+		struct offset_commit_response_topic *out =
+			&response->topics[response->topics_count++];
 		out->name = in->name;
 		out->topic_id = in->topic_id;
-		out->partitions = ask_array(ask, &offset_commit_response_partition_schema, in->partitions_count);
+		out->partitions = ask_array(
+			ask, &offset_commit_response_partition_schema, in->partitions_count);
 		for (int32_t j = 0; out->partitions && j < in->partitions_count; j++) {
 			out->partitions[j].partition_index = in->partitions[j].partition_index;
-			out->partitions[j].error_code = commit_one(machine, group, ask, in, &in->partitions[j]);
+			out->partitions[j].error_code =
+				commit_one(machine, group, ask, in, &in->partitions[j]);
 			out->partitions_count++;
 		}
 	}
@@ -273,11 +306,12 @@ void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 /* Committed for a topic that was deleted, and made again under the same name. */
 static bool fetch_is_of_another(const struct group_offset *offset, const struct uuid *topic_id)
 {
-	return !uuid_is_zero(topic_id) && !uuid_is_zero(&offset->value.topic_id) && !uuid_equal(topic_id, &offset->value.topic_id);
+	return !uuid_is_zero(topic_id) && !uuid_is_zero(&offset->value.topic_id) &&
+	       !uuid_equal(topic_id, &offset->value.topic_id);
 }
 
-static void fetch_one(struct group_ask *ask, const struct group_offset *offset, int32_t partition, const struct uuid *topic_id,
-	struct offset_fetch_response_partitions *out)
+static void fetch_one(struct group_ask *ask, const struct group_offset *offset, int32_t partition,
+	const struct uuid *topic_id, struct offset_fetch_response_partitions *out)
 {
 	out->partition_index = partition;
 	out->committed_offset = -1;
@@ -296,26 +330,35 @@ static void fetch_one(struct group_ask *ask, const struct group_offset *offset, 
 	out->metadata = ask_str(ask, offset->value.metadata);
 }
 
-static void fetch_all(struct group_ask *ask, const struct group *group, struct offset_fetch_response_group *response)
+static void fetch_all(struct group_ask *ask, const struct group *group,
+	struct offset_fetch_response_group *response)
 {
-	response->topics = ask_array(ask, &offset_fetch_response_topics_schema, group ? (int32_t)group->topics.count : 0);
+	response->topics = ask_array(ask, &offset_fetch_response_topics_schema,
+		group ? (int32_t)group->topics.count : 0);
 	if (!response->topics || !group)
 		return;
-	map_for_each (node, &group->topics) {
+	map_for_each(node, &group->topics)
+	{
 		const struct group_topic *topic = map_entry(node, struct group_topic, node);
-		struct offset_fetch_response_topics *out = &response->topics[response->topics_count];
+		struct offset_fetch_response_topics *out =
+			&response->topics[response->topics_count];
 		out->name = ask_str(ask, topic->name);
-		out->partitions = ask_array(ask, &offset_fetch_response_partitions_schema, (int32_t)topic->partitions.count);
+		out->partitions = ask_array(ask, &offset_fetch_response_partitions_schema,
+			(int32_t)topic->partitions.count);
 		if (!out->partitions)
 			return;
-		map_for_each (offset_node, &topic->partitions) {
-			const struct group_offset *offset = map_entry(offset_node, struct group_offset, node);
+		map_for_each(offset_node, &topic->partitions)
+		{
+			const struct group_offset *offset =
+				map_entry(offset_node, struct group_offset, node);
 			if (!offset->committed)
 				continue; /* only pending */
-			/* The handler resolves the name; the first offset that has an id says which topic was meant. */
+			/* The handler resolves the name; the first offset that has an id says which
+			 * topic was meant. */
 			if (uuid_is_zero(&out->topic_id))
 				out->topic_id = offset->value.topic_id;
-			fetch_one(ask, offset, offset->partition, &UUID_ZERO, &out->partitions[out->partitions_count++]);
+			fetch_one(ask, offset, offset->partition, &UUID_ZERO,
+				&out->partitions[out->partitions_count++]);
 		}
 		if (out->partitions_count > 0)
 			response->topics_count++;
@@ -334,17 +377,20 @@ void offsets_fetch(struct group_machine *machine, struct group_ask *ask)
 		ask_answer(machine, ask);
 		return;
 	}
-	response->topics = ask_array(ask, &offset_fetch_response_topics_schema, message->topics_count);
+	response->topics =
+		ask_array(ask, &offset_fetch_response_topics_schema, message->topics_count);
 	for (int32_t i = 0; response->topics && i < message->topics_count; i++) {
 		const struct offset_fetch_request_topics *in = &message->topics[i];
-		struct offset_fetch_response_topics *out = &response->topics[response->topics_count++];
+		struct offset_fetch_response_topics *out =
+			&response->topics[response->topics_count++];
 		out->name = in->name;
 		out->topic_id = in->topic_id;
-		out->partitions = ask_array(ask, &offset_fetch_response_partitions_schema, in->partition_indexes_count);
+		out->partitions = ask_array(
+			ask, &offset_fetch_response_partitions_schema, in->partition_indexes_count);
 		for (int32_t j = 0; out->partitions && j < in->partition_indexes_count; j++) {
 			int32_t index = in->partition_indexes[j];
-			fetch_one(ask, group ? group_offset_find(group, in->name, index) : NULL, index, &in->topic_id,
-				&out->partitions[out->partitions_count++]);
+			fetch_one(ask, group ? group_offset_find(group, in->name, index) : NULL,
+				index, &in->topic_id, &out->partitions[out->partitions_count++]);
 		}
 	}
 	ask_answer(machine, ask);
@@ -352,7 +398,8 @@ void offsets_fetch(struct group_machine *machine, struct group_ask *ask)
 
 /* ---- OffsetDelete ---- */
 
-static int16_t delete_one(struct group_machine *machine, struct group *group, struct str topic, int32_t partition)
+static int16_t delete_one(
+	struct group_machine *machine, struct group *group, struct str topic, int32_t partition)
 {
 	struct group_offset *offset = group_offset_find(group, topic, partition);
 
@@ -374,23 +421,29 @@ void offsets_delete(struct group_machine *machine, struct group_ask *ask)
 		ask_refuse(machine, ask, KAFKA_GROUP_ID_NOT_FOUND);
 		return;
 	}
-	if (group->type == GROUP_CLASSIC && group->state != GROUP_EMPTY && !group_uses_consumer_protocol(group)) {
+	if (group->type == GROUP_CLASSIC && group->state != GROUP_EMPTY &&
+		!group_uses_consumer_protocol(group)) {
 		/* What such a group reads is not known. */
 		ask_refuse(machine, ask, KAFKA_NON_EMPTY_GROUP);
 		return;
 	}
-	response->topics = ask_array(ask, &offset_delete_response_topic_schema, message->topics_count);
+	response->topics =
+		ask_array(ask, &offset_delete_response_topic_schema, message->topics_count);
 	for (int32_t i = 0; response->topics && i < message->topics_count; i++) {
 		const struct offset_delete_request_topic *in = &message->topics[i];
-		struct offset_delete_response_topic *out = &response->topics[response->topics_count++];
-		bool subscribed = group->type != GROUP_CLASSIC || group_is_subscribed(group, in->name);
+		struct offset_delete_response_topic *out =
+			&response->topics[response->topics_count++];
+		bool subscribed =
+			group->type != GROUP_CLASSIC || group_is_subscribed(group, in->name);
 		out->name = in->name;
-		out->partitions = ask_array(ask, &offset_delete_response_partition_schema, in->partitions_count);
+		out->partitions = ask_array(
+			ask, &offset_delete_response_partition_schema, in->partitions_count);
 		for (int32_t j = 0; out->partitions && j < in->partitions_count; j++) {
 			int32_t index = in->partitions[j].partition_index;
 			out->partitions[j].partition_index = index;
 			out->partitions[j].error_code =
-				subscribed ? KAFKA_GROUP_SUBSCRIBED_TO_TOPIC : delete_one(machine, group, in->name, index);
+				subscribed ? KAFKA_GROUP_SUBSCRIBED_TO_TOPIC
+					   : delete_one(machine, group, in->name, index);
 			out->partitions_count++;
 		}
 	}
@@ -400,8 +453,10 @@ void offsets_delete(struct group_machine *machine, struct group_ask *ask)
 int offsets_delete_all(struct group *group)
 {
 	while (group->topics.count > 0) {
-		struct group_topic *topic = map_entry(map_first(&group->topics), struct group_topic, node);
-		struct group_offset *offset = map_entry(map_first(&topic->partitions), struct group_offset, node);
+		struct group_topic *topic =
+			map_entry(map_first(&group->topics), struct group_topic, node);
+		struct group_offset *offset =
+			map_entry(map_first(&topic->partitions), struct group_offset, node);
 		int error = record_offset_tombstone(group->machine, offset);
 		if (error < 0)
 			return error;
@@ -413,7 +468,8 @@ int offsets_delete_all(struct group *group)
 /* ---- expiry ---- */
 
 /* From when on the retention counts; false: nothing of the group expires now. */
-static bool expiry_begin(const struct group *group, const struct group_offset *offset, int64_t *ret_ms)
+static bool expiry_begin(
+	const struct group *group, const struct group_offset *offset, int64_t *ret_ms)
 {
 	if (group->type != GROUP_CLASSIC)
 		return false;
@@ -425,7 +481,8 @@ static bool expiry_begin(const struct group *group, const struct group_offset *o
 			*ret_ms = group->state_timestamp_ms;
 		return true;
 	}
-	return group->state == GROUP_STABLE && group_uses_consumer_protocol(group) && group->topics_known;
+	return group->state == GROUP_STABLE && group_uses_consumer_protocol(group) &&
+	       group->topics_known;
 }
 
 static bool offset_is_expired(const struct group *group, const struct group_offset *offset)
@@ -433,7 +490,8 @@ static bool offset_is_expired(const struct group *group, const struct group_offs
 	struct group_machine *machine = group->machine;
 	int64_t begin_ms;
 
-	if (!offset->committed || offset->pending > 0 || group_is_subscribed(group, offset->topic->name) ||
+	if (!offset->committed || offset->pending > 0 ||
+		group_is_subscribed(group, offset->topic->name) ||
 		!expiry_begin(group, offset, &begin_ms))
 		return false;
 	/* Clients before 2.1 may say it themselves. */
@@ -447,14 +505,17 @@ static bool cleanup_group(struct group *group)
 {
 	struct group_machine *machine = group->machine;
 
-	map_for_each_safe (topic_node, &group->topics) {
+	map_for_each_safe(topic_node, &group->topics)
+	{
 		struct group_topic *topic = map_entry(topic_node, struct group_topic, node);
 		uint32_t left = topic->partitions.count;
-		map_for_each_safe (node, &topic->partitions) {
+		map_for_each_safe(node, &topic->partitions)
+		{
 			struct group_offset *offset = map_entry(node, struct group_offset, node);
 			if (!offset_is_expired(group, offset))
 				continue;
-			if (machine->step->record_count >= CLEANUP_TOMBSTONES_MAX || record_offset_tombstone(machine, offset) < 0)
+			if (machine->step->record_count >= CLEANUP_TOMBSTONES_MAX ||
+				record_offset_tombstone(machine, offset) < 0)
 				return false;
 			offset_remove(offset);
 			if (--left == 0)
@@ -473,7 +534,8 @@ void offsets_cleanup(struct group_machine *machine)
 {
 	bool all = true;
 
-	map_for_each_safe (node, &machine->groups) {
+	map_for_each_safe(node, &machine->groups)
+	{
 		struct group *group = map_entry(node, struct group, node);
 		if (group->type == GROUP_CLASSIC && !cleanup_group(group)) {
 			all = false;
@@ -481,6 +543,7 @@ void offsets_cleanup(struct group_machine *machine)
 		}
 	}
 	/* What is expired and gone costs nothing to pass again. */
-	deadline_set(
-		&machine->deadlines, &machine->cleanup, machine->now.ms + (all ? max_of(machine->limits.check_interval_ms, (int64_t)1) : 1));
+	deadline_set(&machine->deadlines, &machine->cleanup,
+		machine->now.ms +
+			(all ? max_of(machine->limits.check_interval_ms, (int64_t)1) : 1));
 }

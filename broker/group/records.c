@@ -1,7 +1,9 @@
 /*
- * The records of `__consumer_offsets`: made from the state, and the state out of them. A key begins with the record's type in two bytes, a
- * value with its version. Versions are those that Kafka 4.3.1 writes: GroupMetadataValue 3, OffsetCommitValue 4, or 1 when the
- * commit says itself when it expires. Follows GroupCoordinatorRecordHelpers and the replay methods of Kafka's managers.
+ * The records of `__consumer_offsets`: made from the state, and the state out of them. A key begins
+ * with the record's type in two bytes, a value with its version. Versions are those that
+ * Kafka 4.3.1 writes: GroupMetadataValue 3, OffsetCommitValue 4, or 1 when the commit says itself
+ * when it expires. Follows GroupCoordinatorRecordHelpers and the replay methods of Kafka's
+ * managers.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -28,8 +30,8 @@ enum record_type {
 
 /* ---- writing ---- */
 
-static int record_encode(struct arena *arena, int16_t prefix, const struct schema_struct *schema, int version, const void *message,
-	struct bytes *ret)
+static int record_encode(struct arena *arena, int16_t prefix, const struct schema_struct *schema,
+	int version, const void *message, struct bytes *ret)
 {
 	struct output output;
 
@@ -47,7 +49,8 @@ static int record_encode(struct arena *arena, int16_t prefix, const struct schem
 	return 0;
 }
 
-static int record_add(struct group_machine *machine, enum record_type type, const struct schema_struct *key_schema, const void *key,
+static int record_add(struct group_machine *machine, enum record_type type,
+	const struct schema_struct *key_schema, const void *key,
 	const struct schema_struct *value_schema, int value_version, const void *value)
 {
 	struct group_step *step = machine->step;
@@ -58,10 +61,12 @@ static int record_add(struct group_machine *machine, enum record_type type, cons
 	record->value = BYTES_NULL;
 	int error = record_encode(&step->arena, (int16_t)type, key_schema, 0, key, &record->key);
 	if (error == 0 && value)
-		error = record_encode(&step->arena, (int16_t)value_version, value_schema, value_version, value, &record->value);
+		error = record_encode(&step->arena, (int16_t)value_version, value_schema,
+			value_version, value, &record->value);
 	if (error < 0)
 		return error;
-	if ((uint64_t)record->key.size + (uint64_t)max_of(record->value.size, 0) + RECORD_OVERHEAD > machine->limits.record_size_max)
+	if ((uint64_t)record->key.size + (uint64_t)max_of(record->value.size, 0) + RECORD_OVERHEAD >
+		machine->limits.record_size_max)
 		return -EMSGSIZE;
 	*step->last = record;
 	step->last = &record->next;
@@ -74,8 +79,8 @@ int64_t record_next_offset(const struct group_machine *machine)
 	return machine->step->log_end + machine->step->record_count;
 }
 
-static int record_offset(struct group_machine *machine, struct str group, struct str topic, int32_t partition,
-	const struct offset_commit_value *value, int version)
+static int record_offset(struct group_machine *machine, struct str group, struct str topic,
+	int32_t partition, const struct offset_commit_value *value, int version)
 {
 	struct offset_commit_key key;
 
@@ -83,12 +88,12 @@ static int record_offset(struct group_machine *machine, struct str group, struct
 	key.group = group;
 	key.topic = topic;
 	key.partition = partition;
-	return record_add(
-		machine, RECORD_OFFSET_COMMIT, &offset_commit_key_schema, &key, &offset_commit_value_schema, version, value);
+	return record_add(machine, RECORD_OFFSET_COMMIT, &offset_commit_key_schema, &key,
+		&offset_commit_value_schema, version, value);
 }
 
-int record_offset_commit(struct group_machine *machine, const struct group *group, struct str topic, int32_t partition,
-	const struct offset_value *from)
+int record_offset_commit(struct group_machine *machine, const struct group *group, struct str topic,
+	int32_t partition, const struct offset_value *from)
 {
 	struct offset_commit_value value;
 
@@ -100,28 +105,32 @@ int record_offset_commit(struct group_machine *machine, const struct group *grou
 	value.expire_timestamp = from->expire_timestamp_ms;
 	value.topic_id = from->topic_id;
 	return record_offset(machine, group->id, topic, partition, &value,
-		from->expire_timestamp_ms >= 0 ? OFFSET_COMMIT_VALUE_EXPIRING_VERSION : OFFSET_COMMIT_VALUE_VERSION);
+		from->expire_timestamp_ms >= 0 ? OFFSET_COMMIT_VALUE_EXPIRING_VERSION
+					       : OFFSET_COMMIT_VALUE_VERSION);
 }
 
 int record_offset_tombstone(struct group_machine *machine, const struct group_offset *offset)
 {
-	return record_offset(machine, offset->topic->group->id, offset->topic->name, offset->partition, NULL, 0);
+	return record_offset(
+		machine, offset->topic->group->id, offset->topic->name, offset->partition, NULL, 0);
 }
 
-static int record_group_value(struct group_machine *machine, struct group *group, const struct group_metadata_value *value)
+static int record_group_value(struct group_machine *machine, struct group *group,
+	const struct group_metadata_value *value)
 {
 	struct group_metadata_key key;
 
 	schema_init(&group_metadata_key_schema, &key);
 	key.group = group->id;
-	int error = record_add(machine, RECORD_GROUP_METADATA, &group_metadata_key_schema, &key, &group_metadata_value_schema,
-		GROUP_METADATA_VALUE_VERSION, value);
+	int error = record_add(machine, RECORD_GROUP_METADATA, &group_metadata_key_schema, &key,
+		&group_metadata_value_schema, GROUP_METADATA_VALUE_VERSION, value);
 	if (error == 0)
 		group->recorded = value != NULL;
 	return error;
 }
 
-int record_group(struct group_machine *machine, struct group *group, const struct bytes *assignments)
+int record_group(
+	struct group_machine *machine, struct group *group, const struct bytes *assignments)
 {
 	struct group_metadata_value value;
 	uint32_t place = 0;
@@ -132,13 +141,15 @@ int record_group(struct group_machine *machine, struct group *group, const struc
 	value.protocol = group->protocol_name;
 	value.leader = group->leader_id;
 	value.current_state_timestamp = group->state_timestamp_ms;
-	value.members = schema_new_array(
-		&group_metadata_value_member_metadata_schema, &machine->step->arena, (int32_t)group->members.count);
+	value.members = schema_new_array(&group_metadata_value_member_metadata_schema,
+		&machine->step->arena, (int32_t)group->members.count);
 	if (!value.members)
 		return -ENOMEM;
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		const struct group_member *member = map_entry(node, struct group_member, node);
-		struct group_metadata_value_member_metadata *out = &value.members[value.members_count++];
+		struct group_metadata_value_member_metadata *out =
+			&value.members[value.members_count++];
 		out->member_id = member->id;
 		out->group_instance_id = member->instance_id;
 		out->client_id = member->client_id;
@@ -172,9 +183,12 @@ int record_group_tombstone(struct group_machine *machine, const struct group *gr
 
 /* ---- replay ---- */
 
-static int record_decode(const struct schema_struct *schema, int version, struct bytes from, struct arena *arena, void *message)
+static int record_decode(const struct schema_struct *schema, int version, struct bytes from,
+	struct arena *arena, void *message)
 {
-	return schema_decode(schema, version, (struct bytes){.data = from.data + 2, .size = from.size - 2}, arena, message, NULL, NULL) < 0
+	return schema_decode(schema, version,
+		       (struct bytes){.data = from.data + 2, .size = from.size - 2}, arena, message,
+		       NULL, NULL) < 0
 		       ? -EBADMSG
 		       : 0;
 }
@@ -186,8 +200,8 @@ static struct group *replay_group(struct group_machine *machine, struct str id)
 	return group ? group : group_new(machine, id);
 }
 
-static void replay_offset_value(struct group_machine *machine, int64_t producer_id, const struct offset_commit_key *key,
-	const struct offset_value *value)
+static void replay_offset_value(struct group_machine *machine, int64_t producer_id,
+	const struct offset_commit_key *key, const struct offset_value *value)
 {
 	struct group *group = replay_group(machine, key->group);
 
@@ -197,10 +211,12 @@ static void replay_offset_value(struct group_machine *machine, int64_t producer_
 		offset_apply_pending(group, key->topic, key->partition, value, producer_id);
 }
 
-static void replay_offset_tombstone(struct group_machine *machine, const struct offset_commit_key *key)
+static void replay_offset_tombstone(
+	struct group_machine *machine, const struct offset_commit_key *key)
 {
 	struct group *group = group_find(machine, key->group);
-	struct group_offset *offset = group ? group_offset_find(group, key->topic, key->partition) : NULL;
+	struct group_offset *offset =
+		group ? group_offset_find(group, key->topic, key->partition) : NULL;
 
 	if (!offset)
 		return;
@@ -210,11 +226,12 @@ static void replay_offset_tombstone(struct group_machine *machine, const struct 
 		group_forget(group);
 }
 
-static int replay_offset(struct group_machine *machine, int type, int64_t offset, int64_t producer_id, struct bytes key_bytes,
-	struct bytes value_bytes, struct arena *arena)
+static int replay_offset(struct group_machine *machine, int type, int64_t offset,
+	int64_t producer_id, struct bytes key_bytes, struct bytes value_bytes, struct arena *arena)
 {
 	struct offset_commit_key key;
-	struct offset_value value = {.record_offset = offset, .leader_epoch = -1, .expire_timestamp_ms = -1};
+	struct offset_value value = {
+		.record_offset = offset, .leader_epoch = -1, .expire_timestamp_ms = -1};
 
 	/* Both types have the same key. */
 	if (record_decode(&offset_commit_key_schema, 0, key_bytes, arena, &key) < 0)
@@ -228,14 +245,16 @@ static int replay_offset(struct group_machine *machine, int type, int64_t offset
 	int version = (int16_t)load_be16(value_bytes.data);
 	if (type == RECORD_LEGACY_OFFSET_COMMIT) {
 		struct legacy_offset_commit_value from;
-		if (record_decode(&legacy_offset_commit_value_schema, version, value_bytes, arena, &from) < 0)
+		if (record_decode(&legacy_offset_commit_value_schema, version, value_bytes, arena,
+			    &from) < 0)
 			return -EBADMSG;
 		value.offset = from.offset;
 		value.metadata = from.metadata;
 		value.commit_timestamp_ms = from.commit_timestamp;
 	} else {
 		struct offset_commit_value from;
-		if (record_decode(&offset_commit_value_schema, version, value_bytes, arena, &from) < 0)
+		if (record_decode(&offset_commit_value_schema, version, value_bytes, arena, &from) <
+			0)
 			return -EBADMSG;
 		value.offset = from.offset;
 		value.leader_epoch = from.leader_epoch;
@@ -252,19 +271,24 @@ static void replay_member(struct group *group, const struct group_metadata_value
 	const struct group_metadata_value_member_metadata *from)
 {
 	/* One that stands there twice would be two members of one name. */
-	if (group_member_find(group, from->member_id) || group_instance_find(group, from->group_instance_id))
+	if (group_member_find(group, from->member_id) ||
+		group_instance_find(group, from->group_instance_id))
 		return;
-	struct group_member *member = group_member_new(group, from->member_id, from->group_instance_id, from->client_id,
-		from->client_host, from->rebalance_timeout == -1 ? from->session_timeout : from->rebalance_timeout, from->session_timeout);
+	struct group_member *member = group_member_new(group, from->member_id,
+		from->group_instance_id, from->client_id, from->client_host,
+		from->rebalance_timeout == -1 ? from->session_timeout : from->rebalance_timeout,
+		from->session_timeout);
 	struct join_group_request_protocol protocol = {
-		.name = str_is_null(value->protocol) ? STR("") : value->protocol, .metadata = from->subscription};
+		.name = str_is_null(value->protocol) ? STR("") : value->protocol,
+		.metadata = from->subscription};
 
 	group_member_protocols_set(member, &protocol, 1);
 	state_bytes_set(group->machine, &member->assignment, from->assignment);
 	group_member_add(group, member);
 }
 
-static int replay_group_metadata(struct group_machine *machine, struct bytes key_bytes, struct bytes value_bytes, struct arena *arena)
+static int replay_group_metadata(struct group_machine *machine, struct bytes key_bytes,
+	struct bytes value_bytes, struct arena *arena)
 {
 	struct group_metadata_key key;
 	struct group_metadata_value value;
@@ -279,7 +303,8 @@ static int replay_group_metadata(struct group_machine *machine, struct bytes key
 		return 0;
 	}
 	if (value_bytes.size < 2 ||
-		record_decode(&group_metadata_value_schema, (int16_t)load_be16(value_bytes.data), value_bytes, arena, &value) < 0)
+		record_decode(&group_metadata_value_schema, (int16_t)load_be16(value_bytes.data),
+			value_bytes, arena, &value) < 0)
 		return -EBADMSG;
 	group = group_find(machine, key.group);
 	if (group)
@@ -299,9 +324,11 @@ static int replay_group_metadata(struct group_machine *machine, struct bytes key
 	return 0;
 }
 
-/* Groups of the other protocols are known by name and type, so that the classic one leaves them alone. */
-static int replay_foreign(struct group_machine *machine, enum group_type type, const struct schema_struct *key_schema,
-	struct bytes key_bytes, bool tombstone, struct arena *arena)
+/* Groups of the other protocols are known by name and type, so that the classic one leaves them
+ * alone. */
+static int replay_foreign(struct group_machine *machine, enum group_type type,
+	const struct schema_struct *key_schema, struct bytes key_bytes, bool tombstone,
+	struct arena *arena)
 {
 	/* The group's id is the first field of each of these keys. */
 	struct str *key = arena_alloc_zero(arena, 1, key_schema->size);
@@ -324,8 +351,8 @@ static int replay_foreign(struct group_machine *machine, enum group_type type, c
 	return 0;
 }
 
-int group_machine_replay(struct group_machine *machine, int64_t offset, int64_t producer_id, struct bytes key, struct bytes value,
-	struct arena *scratch)
+int group_machine_replay(struct group_machine *machine, int64_t offset, int64_t producer_id,
+	struct bytes key, struct bytes value, struct arena *scratch)
 {
 	if (key.size < 2)
 		return -EBADMSG;
@@ -337,11 +364,14 @@ int group_machine_replay(struct group_machine *machine, int64_t offset, int64_t 
 	case RECORD_GROUP_METADATA:
 		return replay_group_metadata(machine, key, value, scratch);
 	case RECORD_CONSUMER_GROUP_METADATA:
-		return replay_foreign(machine, GROUP_CONSUMER, &consumer_group_metadata_key_schema, key, value.size < 0, scratch);
+		return replay_foreign(machine, GROUP_CONSUMER, &consumer_group_metadata_key_schema,
+			key, value.size < 0, scratch);
 	case RECORD_SHARE_GROUP_METADATA:
-		return replay_foreign(machine, GROUP_SHARE, &share_group_metadata_key_schema, key, value.size < 0, scratch);
+		return replay_foreign(machine, GROUP_SHARE, &share_group_metadata_key_schema, key,
+			value.size < 0, scratch);
 	case RECORD_STREAMS_GROUP_METADATA:
-		return replay_foreign(machine, GROUP_STREAMS, &streams_group_metadata_key_schema, key, value.size < 0, scratch);
+		return replay_foreign(machine, GROUP_STREAMS, &streams_group_metadata_key_schema,
+			key, value.size < 0, scratch);
 	default:
 		return 0; /* what belongs to such a group */
 	}

@@ -1,6 +1,7 @@
 /*
- * SyncGroup, Heartbeat and LeaveGroup: the assignments of a generation, and who is still there. Follows Kafka's GroupMetadataManager
- * (classicGroupSync, classicGroupHeartbeat, classicGroupLeave).
+ * SyncGroup, Heartbeat and LeaveGroup: the assignments of a generation, and who is still there.
+ * Follows Kafka's GroupMetadataManager (classicGroupSync, classicGroupHeartbeat,
+ * classicGroupLeave).
  */
 #include <stdlib.h>
 
@@ -8,7 +9,8 @@
 
 /* ---- SyncGroup ---- */
 
-static void sync_respond(struct group_machine *machine, struct group_ask *ask, struct group_member *member)
+static void sync_respond(
+	struct group_machine *machine, struct group_ask *ask, struct group_member *member)
 {
 	struct sync_group_response *response = ask->response;
 
@@ -18,7 +20,8 @@ static void sync_respond(struct group_machine *machine, struct group_ask *ask, s
 	ask_answer(machine, ask);
 }
 
-static void sync_park(struct group_machine *machine, struct group_member *member, struct group_ask *ask)
+static void sync_park(
+	struct group_machine *machine, struct group_member *member, struct group_ask *ask)
 {
 	struct group_ask *older = member->syncing;
 
@@ -32,7 +35,8 @@ static void sync_park(struct group_machine *machine, struct group_member *member
 
 void classic_assignments_send(struct group *group, int16_t error)
 {
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		struct group_member *member = map_entry(node, struct group_member, node);
 		struct group_ask *ask = member->syncing;
 		if (!member->awaits_sync)
@@ -50,8 +54,8 @@ void classic_assignments_send(struct group *group, int16_t error)
 
 void classic_assignments_reset(struct group *group, int16_t error)
 {
-	map_for_each (node, &group->members)
-		state_bytes_set(group->machine, &map_entry(node, struct group_member, node)->assignment, (struct bytes){0});
+	map_for_each(node, &group->members) state_bytes_set(group->machine,
+		&map_entry(node, struct group_member, node)->assignment, (struct bytes){0});
 	classic_assignments_send(group, error);
 }
 
@@ -67,7 +71,8 @@ static void sync_pending_remove(struct group_member *member)
 }
 
 /* What the leader decided, in the order of members; who is left out gets nothing to read. */
-static struct bytes *sync_assignments(struct group *group, const struct sync_group_request *message, struct arena *arena)
+static struct bytes *sync_assignments(
+	struct group *group, const struct sync_group_request *message, struct arena *arena)
 {
 	struct bytes *list = arena_alloc_zero(arena, group->members.count, sizeof(*list));
 	struct map given;
@@ -75,31 +80,36 @@ static struct bytes *sync_assignments(struct group *group, const struct sync_gro
 	struct given {
 		struct map_node node;
 		struct bytes assignment;
-	} *entries = arena_alloc_zero(arena, (size_t)max_of(message->assignments_count, 1), sizeof(*entries));
+	} *entries = arena_alloc_zero(
+		arena, (size_t)max_of(message->assignments_count, 1), sizeof(*entries));
 
 	if (!list || !entries)
 		return NULL;
 	map_init(&given, group->machine->seed);
 	for (int32_t i = 0; i < message->assignments_count; i++) {
 		struct str id = message->assignments[i].member_id;
-		struct given *known = map_find_entry(&given, id.data, (size_t)max_of(id.size, 0), struct given, node);
+		struct given *known = map_find_entry(
+			&given, id.data, (size_t)max_of(id.size, 0), struct given, node);
 		if (!known) {
 			known = &entries[i];
 			map_insert(&given, &known->node, id.data, (size_t)max_of(id.size, 0));
 		}
 		known->assignment = message->assignments[i].assignment; /* the last one counts */
 	}
-	map_for_each (node, &group->members) {
+	map_for_each(node, &group->members)
+	{
 		const struct group_member *member = map_entry(node, struct group_member, node);
-		const struct given *found =
-			map_find_entry(&given, member->id.data, (size_t)member->id.size, struct given, node);
-		list[place++] = found && found->assignment.size > 0 ? found->assignment : (struct bytes){0};
+		const struct given *found = map_find_entry(
+			&given, member->id.data, (size_t)member->id.size, struct given, node);
+		list[place++] =
+			found && found->assignment.size > 0 ? found->assignment : (struct bytes){0};
 	}
 	map_done(&given);
 	return list;
 }
 
-static void sync_lead(struct group_machine *machine, struct group *group, const struct sync_group_request *message)
+static void sync_lead(struct group_machine *machine, struct group *group,
+	const struct sync_group_request *message)
 {
 	struct bytes *assignments = sync_assignments(group, message, &machine->step->arena);
 
@@ -110,8 +120,8 @@ static void sync_lead(struct group_machine *machine, struct group *group, const 
 		return;
 	}
 	uint32_t place = 0;
-	map_for_each (node, &group->members)
-		state_bytes_set(machine, &map_entry(node, struct group_member, node)->assignment, assignments[place++]);
+	map_for_each(node, &group->members) state_bytes_set(machine,
+		&map_entry(node, struct group_member, node)->assignment, assignments[place++]);
 	classic_assignments_send(group, 0);
 	group_state_set(group, GROUP_STABLE);
 }
@@ -131,7 +141,8 @@ void classic_sync(struct group_machine *machine, struct group_ask *ask)
 	if (!group || group->type != GROUP_CLASSIC || group->state == GROUP_EMPTY)
 		error = KAFKA_UNKNOWN_MEMBER_ID;
 	else
-		error = group_member_validate(group, message->member_id, message->group_instance_id);
+		error = group_member_validate(
+			group, message->member_id, message->group_instance_id);
 	if (!error && message->generation_id != group->generation)
 		error = KAFKA_ILLEGAL_GENERATION;
 	if (!error && (sync_says_another(message->protocol_type, group->protocol_type) ||
@@ -161,7 +172,8 @@ void classic_sync_expired(struct group *group)
 
 	if (group->state != GROUP_COMPLETING_REBALANCE && group->state != GROUP_STABLE)
 		return;
-	map_for_each_safe (node, &group->members) {
+	map_for_each_safe(node, &group->members)
+	{
 		struct group_member *member = map_entry(node, struct group_member, node);
 		if (!member->sync_pending)
 			continue;
@@ -183,7 +195,8 @@ void classic_heartbeat(struct group_machine *machine, struct group_ask *ask)
 	if (!group || group->type != GROUP_CLASSIC)
 		error = KAFKA_UNKNOWN_MEMBER_ID;
 	else
-		error = group_member_validate(group, message->member_id, message->group_instance_id);
+		error = group_member_validate(
+			group, message->member_id, message->group_instance_id);
 	if (!error && message->generation_id != group->generation)
 		error = KAFKA_ILLEGAL_GENERATION;
 	if (error) {
@@ -200,7 +213,8 @@ void classic_heartbeat(struct group_machine *machine, struct group_ask *ask)
 /* ---- LeaveGroup ---- */
 
 /* 0, or the member's error. */
-static int16_t leave_one(struct group_machine *machine, struct group *group, const struct leave_group_request_member_identity *who)
+static int16_t leave_one(struct group_machine *machine, struct group *group,
+	const struct leave_group_request_member_identity *who)
 {
 	struct group_member *member;
 
@@ -215,7 +229,8 @@ static int16_t leave_one(struct group_machine *machine, struct group *group, con
 			group_member_remove(member);
 			return 0;
 		}
-		int16_t error = group_member_validate(group, who->member_id, who->group_instance_id);
+		int16_t error =
+			group_member_validate(group, who->member_id, who->group_instance_id);
 		if (error)
 			return error;
 		member = group_member_find(group, who->member_id);
@@ -239,10 +254,12 @@ void classic_leave(struct group_machine *machine, struct group_ask *ask)
 		ask_refuse(machine, ask, KAFKA_UNKNOWN_MEMBER_ID);
 		return;
 	}
-	response->members = ask_array(ask, &leave_group_response_member_response_schema, message->members_count);
+	response->members = ask_array(
+		ask, &leave_group_response_member_response_schema, message->members_count);
 	for (int32_t i = 0; response->members && i < message->members_count; i++) {
 		const struct leave_group_request_member_identity *who = &message->members[i];
-		struct leave_group_response_member_response *out = &response->members[response->members_count++];
+		struct leave_group_response_member_response *out =
+			&response->members[response->members_count++];
 		out->member_id = who->member_id;
 		out->group_instance_id = who->group_instance_id;
 		out->error_code = leave_one(machine, group, who);
