@@ -27,7 +27,7 @@
 #include "storage/log_dirs.h"
 
 enum {
-	RESPONSE_ARENA_BYTES = 64 * 1024 * 1024,
+	RESPONSE_ARENA_BYTES = 512 * 1024 * 1024,
 	DRAIN_MAX_MS = 5000, /* pending requests may take so long at a stop */
 };
 

@@ -6,6 +6,34 @@
 
 #include "broker/visit.h"
 #include "runtime/fiber.h"
+#include "storage/partition_metadata.h"
+
+/* Does the folder at PATH belong to TOPIC_ID? It is made when it isn't there. 0 when it is ours;
+ * -EAGAIN while an earlier topic of the same name is still being deleted from it. */
+static int folder_claim(
+	struct shard *shard, const char *path, const struct uuid *topic_id, bool was_scanned)
+{
+	char metadata[4096 + sizeof("/" PARTITION_METADATA_FILE_NAME)];
+	struct uuid found;
+	char *text;
+	size_t size;
+	int error = fiber_make_folder(shard, path);
+
+	if (error != -EEXIST)
+		return error;
+	snprintf(metadata, sizeof(metadata), "%s/" PARTITION_METADATA_FILE_NAME, path);
+	error = fiber_read_whole(shard, metadata, PARTITION_METADATA_FILE_LIMIT, &text, &size);
+	/* Made before a crash and not marked yet, or renamed away this moment. */
+	if (error == -ENOENT)
+		return was_scanned ? 0 : -EAGAIN;
+	if (error < 0)
+		return error;
+	error = partition_metadata_parse((struct str){text, (int32_t)size}, &found);
+	free(text);
+	if (error < 0)
+		return was_scanned ? 0 : error;
+	return uuid_equal(&found, topic_id) ? 0 : -EAGAIN;
+}
 
 int directories_partition_open(struct broker_shard *shard, struct partition *partition,
 	struct log **ret_log, struct log_recovery *ret_recovery)
@@ -25,6 +53,12 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 	if (!dir || dir->error)
 		return -EIO;
 	snprintf(name, sizeof(name), "%.*s-%d", STR_ARGS(partition->topic), partition->key.index);
+	char path[4096];
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir->path, name) >= sizeof(path))
+		return -ENAMETOOLONG;
+	int error = folder_claim(shard->shard, path, &partition->key.topic_id, entry != NULL);
+	if (error < 0)
+		return error;
 	struct log_open ask = {
 		.folder = dir->path,
 		.name = name,

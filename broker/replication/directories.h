@@ -9,6 +9,7 @@
 
 /* (fiber, home shard) Opens the partition's log where it was found, or makes it. Errors as
  * log_open; the directory's failure is told by itself. */
+/* -EAGAIN while a deleted topic of the same name still has the folder: ask again later. */
 int directories_partition_open(struct broker_shard *shard, struct partition *partition,
 	struct log **ret_log, struct log_recovery *ret_recovery);
 

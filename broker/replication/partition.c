@@ -127,15 +127,18 @@ static void partition_free(struct partition *partition)
 	free(partition);
 }
 
-static void partition_log_open(struct partition *partition)
+/* False when it must be tried again later. */
+static bool partition_log_open(struct partition *partition)
 {
 	struct broker_shard *shard = partition->shard;
 	struct log_recovery recovery = {0};
 	int error = directories_partition_open(shard, partition, &partition->log, &recovery);
 
+	if (error == -EAGAIN)
+		return false;
 	if (error < 0) {
 		partition->state = PARTITION_OFFLINE;
-		return;
+		return true;
 	}
 	if (recovery.dropped_bytes > 0)
 		log_event(&shard->logger, LOG_LOG_TRUNCATED, log_str("topic", partition->topic),
@@ -149,6 +152,7 @@ static void partition_log_open(struct partition *partition)
 	/* Alone in its in-sync set, all that is readable is committed. */
 	if (partition->isr_count <= 1)
 		log_high_watermark_set(partition->log, log_readable_end(partition->log));
+	return true;
 }
 
 static void partition_log_delete(struct partition *partition)
@@ -171,7 +175,13 @@ static void partition_work_run(struct partition *partition)
 {
 	partition->busy = true;
 	if (partition->state == PARTITION_OPENING && !partition->delete_wanted) {
-		partition_log_open(partition);
+		if (!partition_log_open(partition)) {
+			/* The deletion that is awaited may stand behind in this very queue. */
+			fiber_sleep(partition->shard->shard, NS_PER_MS);
+			list_push_back(&partition->shard->partition_work, &partition->work);
+			partition->busy = false;
+			return;
+		}
 		parts_partition_ready(partition);
 	}
 	if (partition->delete_wanted) {
