@@ -308,7 +308,7 @@ static void folder_message_run(struct shard *shard, struct task *task)
 	free(message);
 }
 
-static void broker_folder_failed(void *argument, const char *folder, int error)
+void broker_folder_failed(void *argument, const char *folder, int error)
 {
 	struct broker_shard *shard = argument;
 	struct broker *broker = shard->broker;

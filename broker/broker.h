@@ -139,6 +139,10 @@ int broker_new(const struct broker_options *options, struct broker **ret_broker)
 struct program broker_program(struct broker *broker);
 void broker_free(struct broker *broker);
 
+/* A directory of log.dirs failed with ERROR, seen by SHARD (a struct broker_shard): every shard is
+ * told, and its logs answer KAFKA_STORAGE_ERROR (KIP-112). */
+void broker_folder_failed(void *shard, const char *folder, int error);
+
 static inline struct broker_shard *broker_shard_of(struct shard *shard)
 {
 	return shard_context(shard);

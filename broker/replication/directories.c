@@ -10,8 +10,8 @@
 
 /* Does the folder at PATH belong to TOPIC_ID? It is made when it isn't there. 0 when it is ours;
  * -EAGAIN while an earlier topic of the same name is still being deleted from it. */
-static int folder_claim(
-	struct shard *shard, const char *path, const struct uuid *topic_id, bool was_scanned)
+static int folder_claim(struct shard *shard, const char *parent, const char *path,
+	const struct uuid *topic_id, bool was_scanned)
 {
 	char metadata[4096 + sizeof("/" PARTITION_METADATA_FILE_NAME)];
 	struct uuid found;
@@ -19,6 +19,9 @@ static int folder_claim(
 	size_t size;
 	int error = fiber_make_folder(shard, path);
 
+	/* The log finds the folder made and does not see to its name any more. */
+	if (error == 0)
+		return fiber_sync_folder(shard, parent);
 	if (error != -EEXIST)
 		return error;
 	snprintf(metadata, sizeof(metadata), "%s/" PARTITION_METADATA_FILE_NAME, path);
@@ -56,9 +59,14 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 	char path[4096];
 	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir->path, name) >= sizeof(path))
 		return -ENAMETOOLONG;
-	int error = folder_claim(shard->shard, path, &partition->key.topic_id, entry != NULL);
-	if (error < 0)
+	int error = folder_claim(
+		shard->shard, dir->path, path, &partition->key.topic_id, entry != NULL);
+	if (error < 0) {
+		/* What the disk refuses fails the directory, as when a log can't be opened. */
+		if (error != -EAGAIN && error != -ENOMEM)
+			broker_folder_failed(shard, dir->path, error);
 		return error;
+	}
 	struct log_open ask = {
 		.folder = dir->path,
 		.name = name,
