@@ -14,7 +14,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LEVELS = ('quick', 'default', 'full')
-TAIL_LINES = 60
+TAIL_LINES = 200
 
 
 def read_table():

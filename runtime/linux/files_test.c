@@ -297,7 +297,10 @@ static void dirty_count(struct shard *shard, struct test *test)
 		fiber_sleep(shard, NS_PER_MS);
 	ensure(fiber_write(shard, file, much, 1000, 0) == 0);
 	ensure(fiber_sync(shard, file) == 0);
-	ensure(__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) == 0);
+	/* A write-out that began before the sync counts its bytes off when it ends; by itself it
+	 * would leave an eighth of the limit. */
+	while (__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) != 0)
+		fiber_sleep(shard, NS_PER_MS);
 	file_unref(file);
 	free(much);
 }
@@ -308,12 +311,28 @@ Test(linux_files, dirty_bytes_are_written_out, .timeout = 60)
 	test_run(dirty_count, 4 << 20);
 }
 
-/* Makes the file's bytes cold; false where the file system has no disk below it. */
+/*
+ * Makes every page of the file cold; false where the file system has no disk below it. The kernel
+ * keeps a page that another CPU still holds in a batch of its own, so it is asked until it has
+ * dropped them all.
+ */
 static bool make_cold(struct shard *shard, struct file *file, uint64_t size)
 {
+	uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE), position = 0;
+
 	ensure(fiber_sync(shard, file) == 0);
-	posix_fadvise(linux_file_of(file)->fd, 0, 0, POSIX_FADV_DONTNEED);
-	return !linux_file_of(file)->in_memory && !file_is_cached(shard, file, 0, size);
+	if (linux_file_of(file)->in_memory)
+		return false;
+	while (position < size) {
+		if (!file_is_cached(shard, file, position, 1)) {
+			position += page_size;
+			continue;
+		}
+		posix_fadvise(linux_file_of(file)->fd, 0, 0, POSIX_FADV_DONTNEED);
+		fiber_sleep(shard, NS_PER_MS);
+		position = 0;
+	}
+	return true;
 }
 
 static void cold_read(struct shard *shard, struct test *test)
