@@ -761,6 +761,7 @@ void log_append_run(struct log *log)
 
 void log_append(struct log *log, struct log_append *op)
 {
+	ensure(op->size <= INT32_MAX); /* what a frame can hold; more is a length that was not checked */
 	op->log = log;
 	op->store = log->store;
 	op->error_code = KAFKA_NONE;

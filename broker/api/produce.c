@@ -150,12 +150,14 @@ static void produce_at_home(struct part *part, struct partition *partition)
 
 /* What Kafka's ProduceRequest.validateRecords refuses before anything is appended: 0 or the
  * partition's error. From version 3 on exactly one batch, of magic 2, and zstd not before
- * version 7. */
+ * version 7. Nothing at all instead of records, which Kafka's handler fails on, is no record. */
 static int16_t produce_records_check(const struct request *request, struct bytes records)
 {
 	struct batch_header header;
 	int64_t size;
 
+	if (records.size < 0)
+		return KAFKA_INVALID_RECORD;
 	if (request->version < 3)
 		return 0;
 	size = records.size > 0 ? batch_next(records.data, (size_t)records.size, &header) : 0;
