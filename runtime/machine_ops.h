@@ -71,8 +71,7 @@ struct shard {
 	const void *step_code; /* address of the function that the last step ran, for reports */
 
 	struct list ready;    /* tasks in the order in which they run */
-	struct timer *timers; /* the earliest, root of a pairing heap; NULL when none is set */
-	uint64_t timers_set;  /* so far: breaks ties */
+	struct deadlines timers; /* by the monotonic clock, in nanoseconds */
 
 	struct {
 		struct fiber *running;

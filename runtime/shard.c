@@ -17,7 +17,7 @@ void shard_done(struct shard *shard)
 {
 	/* Tasks and timers are not touched: their owners may have freed them since. */
 	list_init(&shard->ready);
-	shard->timers = NULL;
+	shard->timers = (struct deadlines){};
 	fibers_free_all(shard);
 }
 

@@ -18,6 +18,7 @@
 #pragma once
 
 #include "runtime/bytes.h"
+#include "runtime/deadline.h"
 #include "runtime/list.h"
 
 struct machine;
@@ -32,9 +33,7 @@ struct task {
 /* A deadline. Zeroed but for FIRE is ready to set. One timer is set at most once at a time; setting
  * again moves it. */
 struct timer {
-	uint64_t deadline_ns; /* private: by the monotonic clock */
-	uint64_t order;	      /* private: breaks ties */
-	struct timer *child, *next, *previous; /* private: places in the shard's heap */
+	struct deadline deadline; /* private */
 	void (*fire)(struct shard *shard, struct timer *timer);
 };
 
@@ -67,7 +66,7 @@ void timer_set(struct shard *shard, struct timer *timer, uint64_t deadline_ns);
 void timer_stop(struct shard *shard, struct timer *timer);
 static inline bool timer_is_set(const struct timer *timer)
 {
-	return timer->previous != NULL;
+	return deadline_is_set(&timer->deadline);
 }
 
 /* What a program gives the machine: START runs as the first step of shard 0; STOP as a step of

@@ -404,7 +404,7 @@ void group_machine_unload(struct group_machine *machine, struct group_step *step
 
 int64_t group_machine_next_deadline_ms(const struct group_machine *machine)
 {
-	return deadline_next_ms(&machine->deadlines);
+	return deadline_next(&machine->deadlines);
 }
 
 uint32_t group_machine_group_count(const struct group_machine *machine)

@@ -13,7 +13,7 @@
  */
 #pragma once
 
-#include "broker/group/deadline.h"
+#include "runtime/deadline.h"
 #include "broker/group/machine.h"
 #include "protocol/errors.h"
 #include "runtime/map.h"

@@ -1,10 +1,11 @@
-#include "broker/group/deadline.h"
+#include "runtime/deadline.h"
 
 static bool deadline_is_earlier(const struct deadline *a, const struct deadline *b)
 {
-	return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
+	return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
 
+/* Joins two heaps, given by their roots; the result's `previous` is left to the caller. */
 static struct deadline *deadlines_meld(struct deadline *a, struct deadline *b)
 {
 	if (!a)
@@ -25,10 +26,11 @@ static struct deadline *deadlines_meld(struct deadline *a, struct deadline *b)
 	return a;
 }
 
-/* Melded in pairs from the left, then together from the right. */
+/* One heap out of a chain of siblings: melded in pairs from the left, then together from the right.
+ */
 static struct deadline *deadlines_meld_siblings(struct deadline *first)
 {
-	struct deadline *pairs = NULL, *root = NULL;
+	struct deadline *pairs = NULL, *root = NULL; /* pairs: by `next`, the last first */
 
 	while (first) {
 		struct deadline *a = first, *b = a->next;
@@ -77,25 +79,20 @@ void deadline_stop(struct deadlines *deadlines, struct deadline *deadline)
 	deadline->child = deadline->next = deadline->previous = NULL;
 }
 
-void deadline_set(struct deadlines *deadlines, struct deadline *deadline, int64_t at_ms)
+void deadline_set(struct deadlines *deadlines, struct deadline *deadline, int64_t at)
 {
 	deadline_stop(deadlines, deadline);
-	deadline->at_ms = at_ms;
+	deadline->at = at;
 	deadline->order = deadlines->sets++;
 	deadlines_root_set(deadlines, deadlines_meld(deadlines->root, deadline));
 }
 
-struct deadline *deadline_pop(struct deadlines *deadlines, int64_t now_ms)
+struct deadline *deadline_pop(struct deadlines *deadlines, int64_t now)
 {
 	struct deadline *first = deadlines->root;
 
-	if (!first || first->at_ms > now_ms)
+	if (!first || first->at > now)
 		return NULL;
 	deadline_stop(deadlines, first);
 	return first;
-}
-
-int64_t deadline_next_ms(const struct deadlines *deadlines)
-{
-	return deadlines->root ? deadlines->root->at_ms : INT64_MAX;
 }
