@@ -1,0 +1,113 @@
+"""The brokers as they are measured: pinned to their core, with the settings of a release.
+
+Unlike in the tests, Apache Kafka runs with the flags of its own start script: 1 GiB of heap, G1, both compilers.
+"""
+import os
+import shutil
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(ROOT, 'compat-tests', 'lib')]
+
+import node as nodes  # noqa: E402
+
+DEADLINE_S = 120
+
+
+def cpus():
+    """(the broker's, the load's): the first and the last that we may use; the same one when there is only one."""
+    mine = sorted(os.sched_getaffinity(0))
+    return mine[0], mine[-1]
+
+
+class Pinned:
+    both_cores = False
+
+    def pin(self):
+        return ['taskset', '-c', f'{cpus()[0]},{cpus()[1]}' if self.both_cores else str(cpus()[0])]
+
+    def settings(self):
+        out = super().settings()
+        out['offsets.topic.num.partitions'] = 16
+        out.update(self.extra)
+        return out
+
+
+class Barnabas(Pinned, nodes.Barnabas):
+    kind = 'barnabas'
+
+    def command(self, path):
+        return self.pin() + super().command(path)
+
+
+class Kafka(Pinned, nodes.Kafka):
+    kind = 'kafka'
+
+    def command(self, path):
+        logging = os.path.join(ROOT, 'compat-tests', 'lib', 'log4j2.properties')
+        return self.pin() + ['java', '-Xmx1G', '-Xms1G', '-server', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20',
+                             '-XX:InitiatingHeapOccupancyPercent=35', '-XX:+ExplicitGCInvokesConcurrent',
+                             '-Djava.awt.headless=true', f'-Dlog4j2.configurationFile={logging}',
+                             '-cp', os.path.join(self.jars, '*'), 'kafka.Kafka', path]
+
+
+KINDS = {'barnabas': Barnabas, 'kafka': Kafka}
+
+
+def topics_create(node, topics):
+    """Makes topics (rows.Topic) and waits until all of their partitions have leaders."""
+    with node.connect(timeout_s=DEADLINE_S) as c:
+        for at in range(0, len(topics), 500):
+            some = topics[at:at + 500]
+            answer = c.call('CreateTopics', 5, {'timeoutMs': DEADLINE_S * 1000, 'Topics': [
+                {'Name': t.name, 'NumPartitions': t.partitions, 'ReplicationFactor': 1,
+                 'Configs': [{'Name': name, 'Value': str(value)}
+                             for name, value in {'file.delete.delay.ms': 0, **t.settings}.items()]} for t in some]})
+            for topic in answer['Topics']:
+                if topic['ErrorCode']:
+                    raise nodes.Failed(f'{node.kind}: {topic["Name"]} can\'t be made: {topic["ErrorCode"]}')
+        for topic in topics:
+            until(f'{topic.name} has its leaders', lambda t=topic: not any(
+                p['ErrorCode'] for p in c.call('ListOffsets', 7, {'ReplicaId': -1, 'Topics': [
+                    {'Name': t.name, 'Partitions': [{'PartitionIndex': p, 'Timestamp': -1}
+                                                    for p in range(t.partitions)]}]})['Topics'][0]['Partitions']))
+
+
+def topics_delete(node, topics):
+    """Deletes topics and waits until their files are gone, so that the next case does not pay for it."""
+    with node.connect(timeout_s=DEADLINE_S) as c:
+        for at in range(0, len(topics), 500):
+            c.call('DeleteTopics', 5, {'TopicNames': [t.name for t in topics[at:at + 500]], 'TimeoutMs': DEADLINE_S * 1000})
+    names = {t.name for t in topics}
+    until('the files of deleted topics are gone',
+          lambda: not any(entry.rsplit('-', 1)[0] in names or entry.endswith('-delete') for entry in os.listdir(node.data)))
+
+
+def until(what, fact):
+    deadline = time.monotonic() + DEADLINE_S
+    while not fact():
+        if time.monotonic() > deadline:
+            raise nodes.Failed(f'not within {DEADLINE_S} s: {what}')
+        time.sleep(0.02)  # the poll's pace
+
+
+def page_cache_prepare(folder, gb):
+    """
+    Writes and deletes a file of so many gigabytes. A virtual machine's host hands memory out at its first touch; what
+    that costs would otherwise count as the broker's.
+    """
+    path = os.path.join(folder, 'page-cache')
+    block = bytes(1 << 20)
+    with open(path, 'wb', buffering=0) as out:
+        for _ in range(int(gb * 1000)):
+            out.write(block)
+    os.unlink(path)
+
+
+def start(kind, scratch, settings=None, both_cores=False):
+    folder = os.path.join(scratch, kind)
+    shutil.rmtree(folder, ignore_errors=True)
+    node = KINDS[kind](folder, settings)
+    node.both_cores = both_cores
+    return node.start()
