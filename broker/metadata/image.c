@@ -46,7 +46,7 @@ struct image *image_own(struct image **image)
 	if (__atomic_load_n(&shared->references, __ATOMIC_ACQUIRE) == 1)
 		return shared;
 	copy = memory_new_object(struct image);
-	*copy = *shared;
+	IMAGE_COPY(copy, shared, position);
 	copy->references = 1;
 	persistent_map_ref(copy->features);
 	persistent_map_ref(copy->brokers);

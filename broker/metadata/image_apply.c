@@ -176,7 +176,7 @@ static void partition_put(
 	const struct image_topic *before = image_topic_by_id(image, topic_id);
 	struct image_topic *topic = memory_new_object(struct image_topic);
 
-	*topic = *before;
+	IMAGE_COPY(topic, before, record);
 	topic->references = 1;
 	topic_name_map_type.ref(topic->record);
 	persistent_map_ref(topic->partitions);

@@ -23,6 +23,11 @@ static inline void *entry_message_mutable(struct image_entry *entry)
 	return entry + 1;
 }
 
+/* Copies *FROM from member FIRST on. The count before it stays out: other shards change it
+ * meanwhile. */
+#define IMAGE_COPY(to, from, first)                                                                \
+	memcpy(&(to)->first, &(from)->first, sizeof(*(to)) - offsetof(__typeof__(*(to)), first))
+
 struct image {
 	uint32_t references; /* atomic */
 	struct image_position position;
