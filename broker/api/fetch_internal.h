@@ -15,16 +15,19 @@ struct fetch_part {
 	struct log_read read;
 	struct fetch *fetch;
 	struct fetch_want *want;
-	struct partition *partition; /* for the home shard */
 	enum fetch_part_state state;
-	bool recalling;	  /* the recall task is away */
-	bool watched;	  /* at home: linked to the partition */
-	bool recall_seen; /* at home: came before the watch was set */
-	bool dirty;	  /* to be read (again) */
+	bool recalling; /* the recall task is away */
+	bool dirty;	/* to be read (again) */
+
+	/* The home shard's. Not in one word with what the asking shard looks at meanwhile: that may
+	 * be read by one load. */
+	struct partition *partition;
+	bool watched;	  /* linked to the partition */
+	bool recall_seen; /* came before the watch was set */
 
 	/* What the last read found. */
-	int16_t error;
 	int64_t high_watermark, last_stable_offset, log_start, seen_end;
+	int16_t error;
 	int32_t leader, leader_epoch;
 	int32_t diverging_epoch;
 	int64_t diverging_end;
