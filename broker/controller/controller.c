@@ -106,7 +106,7 @@ static int decide(
 	case CONTROLLER_ASSIGN_REPLICAS_TO_DIRS:
 		return decide_assign_replicas_to_dirs(decision, op->request, op->response);
 	case CONTROLLER_ELECT_LEADERS:
-		return decide_elect_leaders(decision, op->request, op->response);
+		return decide_elect_leaders(decision, op->version, op->request, op->response);
 	case CONTROLLER_UNREGISTER_BROKER:
 		return decide_unregister_broker(decision, op->request, op->response);
 	case CONTROLLER_KIND_COUNT: {

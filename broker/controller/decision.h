@@ -85,7 +85,7 @@ int decide_update_features(const struct decision *decision, int version,
 int decide_assign_replicas_to_dirs(const struct decision *decision,
 	const struct assign_replicas_to_dirs_request *request,
 	struct assign_replicas_to_dirs_response *response);
-int decide_elect_leaders(const struct decision *decision,
+int decide_elect_leaders(const struct decision *decision, int version,
 	const struct elect_leaders_request *request, struct elect_leaders_response *response);
 int decide_unregister_broker(const struct decision *decision,
 	const struct unregister_broker_request *request,

@@ -124,6 +124,7 @@ static void look_up(struct deletion *deletion, struct target *target)
 	const struct decision *decision = deletion->decision;
 	bool by_id = is_by_id(target);
 	bool cluster = decision_may(decision, ACL_DELETE, RESOURCE_CLUSTER, CLUSTER_RESOURCE_NAME);
+	bool is_seen;
 	struct str name;
 
 	if (!by_id && !is_by_name(target)) {
@@ -140,26 +141,23 @@ static void look_up(struct deletion *deletion, struct target *target)
 		return;
 	}
 	name = by_id ? target->topic->name : target->name;
-	/* Who may not even see a topic must not learn whether it exists. */
-	if (!cluster && !decision_may(decision, ACL_DESCRIBE, RESOURCE_TOPIC, name)) {
-		target->topic = NULL;
-		target->error = (struct decision_error){
-			KAFKA_TOPIC_AUTHORIZATION_FAILED, STR("Topic authorization failed.")};
-		return;
-	}
-	if (by_id)
+	is_seen = cluster || decision_may(decision, ACL_DESCRIBE, RESOURCE_TOPIC, name);
+	/* Who may not even see a topic must not learn whether its name exists, or its id's name. */
+	if (is_seen && by_id)
 		target->name = name;
-	if (!target->topic) {
+	if (is_seen && !target->topic) {
 		target->error = (struct decision_error){KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
 			STR("This server does not host this topic-partition.")};
 		return;
 	}
-	if (!cluster && !decision_may(decision, ACL_DELETE, RESOURCE_TOPIC, name)) {
+	if ((!is_seen && !by_id) ||
+		(!cluster && !decision_may(decision, ACL_DELETE, RESOURCE_TOPIC, name))) {
 		target->topic = NULL;
 		target->error = (struct decision_error){
 			KAFKA_TOPIC_AUTHORIZATION_FAILED, STR("Topic authorization failed.")};
 		return;
 	}
+	target->name = name;
 	target->id = target->topic->id;
 }
 

@@ -175,7 +175,45 @@ static int elect_in_topic(const struct decision *decision, struct str name,
 	return 0;
 }
 
-int decide_elect_leaders(const struct decision *decision,
+/* Kafka says it for each partition too, which is all that version 0 has a place for. */
+static int refuse_election(const struct decision *decision, int version,
+	const struct elect_leaders_request *request, struct elect_leaders_response *response,
+	enum kafka_error code)
+{
+	int32_t topics = max_of(request->topic_partitions_count, 0);
+
+	if (version >= 1)
+		response->error_code = (int16_t)code;
+	response->replica_election_results =
+		schema_new_array(&elect_leaders_response_replica_election_result_schema,
+			decision->arena, max_of(topics, 1));
+	if (!response->replica_election_results)
+		return -ENOMEM;
+	response->replica_election_results_count = topics;
+	for (int32_t i = 0; i < topics; i++) {
+		const struct elect_leaders_request_topic_partitions *asked =
+			&request->topic_partitions[i];
+		struct elect_leaders_response_replica_election_result *result =
+			&response->replica_election_results[i];
+		int32_t count = max_of(asked->partitions_count, 0);
+
+		result->topic = asked->topic;
+		result->partition_result =
+			schema_new_array(&elect_leaders_response_partition_result_schema,
+				decision->arena, max_of(count, 1));
+		if (!result->partition_result)
+			return -ENOMEM;
+		result->partition_result_count = count;
+		for (int32_t j = 0; j < count; j++) {
+			result->partition_result[j].partition_id = asked->partitions[j];
+			result->partition_result[j].error_code = (int16_t)code;
+			result->partition_result[j].error_message = kafka_error_message(code);
+		}
+	}
+	return 0;
+}
+
+int decide_elect_leaders(const struct decision *decision, int version,
 	const struct elect_leaders_request *request, struct elect_leaders_response *response)
 {
 	bool all = request->topic_partitions_count < 0,
@@ -183,10 +221,9 @@ int decide_elect_leaders(const struct decision *decision,
 	int32_t count =
 		all ? (int32_t)image_topic_count(decision->image) : request->topic_partitions_count;
 
-	if (!decision_may(decision, ACL_ALTER, RESOURCE_CLUSTER, CLUSTER_RESOURCE_NAME)) {
-		response->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
-		return 0;
-	}
+	if (!decision_may(decision, ACL_ALTER, RESOURCE_CLUSTER, CLUSTER_RESOURCE_NAME))
+		return refuse_election(
+			decision, version, request, response, KAFKA_CLUSTER_AUTHORIZATION_FAILED);
 	if (request->election_type != ELECTION_PREFERRED && !unclean) {
 		response->error_code = KAFKA_INVALID_REQUEST;
 		return 0;
