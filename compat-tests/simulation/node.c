@@ -70,6 +70,7 @@ void node_start(struct shard *shard, void *argument)
 	node->config = node_config();
 	options.config = node->config;
 	ensure(broker_new(&options, &node->broker) == 0);
+	node->broker->authorizer = node->options->authorizer;
 	program = broker_program(node->broker);
 	program.start(shard, program.argument);
 }

@@ -10,6 +10,7 @@ enum { NODE_PORT = 9092 };
 
 struct node_options {
 	bool is_verbose; /* log lines go to standard error */
+	const struct authorizer *authorizer; /* NULL allows everything */
 };
 
 /* A program's start and stop; ARGUMENT is struct node_options. */
