@@ -4,6 +4,8 @@ Unlike in the tests, Apache Kafka runs with the flags of its own start script: 1
 """
 import os
 import shutil
+import socket
+import subprocess
 import sys
 import time
 
@@ -40,6 +42,14 @@ class Barnabas(Pinned, nodes.Barnabas):
     def command(self, path):
         return self.pin() + super().command(path)
 
+    def start_embedded(self):
+        """Without a configuration: makes and formats its directory itself. Does not wait."""
+        self.log = open(self.log_path, 'ab')
+        self.process = subprocess.Popen(
+            self.pin() + [self.binary, 'serve', '--set', f'log.dirs={self.data}',
+                          '--set', f'listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}'],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=self.folder)
+
 
 class Kafka(Pinned, nodes.Kafka):
     kind = 'kafka'
@@ -56,7 +66,7 @@ KINDS = {'barnabas': Barnabas, 'kafka': Kafka}
 
 
 def topics_create(node, topics):
-    """Makes topics (rows.Topic) and waits until all of their partitions have leaders."""
+    """Makes topics (loads.Topic) and waits until all of their partitions have leaders."""
     with node.connect(timeout_s=DEADLINE_S) as c:
         for at in range(0, len(topics), 500):
             some = topics[at:at + 500]
@@ -111,3 +121,28 @@ def start(kind, scratch, settings=None, both_cores=False):
     node = KINDS[kind](folder, settings)
     node.both_cores = both_cores
     return node.start()
+
+
+class LimitServer:
+    """A bare server of limits.c on the broker's core, with the face of a node."""
+    kind = 'limit'
+
+    def __init__(self, tools, mode, path):
+        self.port = nodes.free_port()
+        self.command = ['taskset', '-c', str(cpus()[0]), os.path.join(tools, 'limits'), mode, str(self.port), path]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command)
+        until('the bare server listens', self.listens)
+        return self
+
+    def listens(self):
+        try:
+            socket.create_connection(('127.0.0.1', self.port)).close()
+            return True
+        except OSError:
+            return False
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()

@@ -121,7 +121,7 @@ struct engine {
 };
 
 /* When the n-th batch of a partition was due: the newest STAMP_COUNT of them. */
-enum { STAMP_COUNT = 1 << 14 };
+enum { STAMP_COUNT = 1 << 13 };
 struct stamps {
 	uint64_t due_ns[STAMP_COUNT];
 };

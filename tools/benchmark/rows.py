@@ -3,101 +3,142 @@
 A case names topics to make, groups of load to run (the words of options.c), and which figure is compared with Apache
 Kafka's. What a plain load can't say (restarts, cold caches) has a function of its own in special.py.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Callable, Optional
 
-GB = 1_000_000_000
+import special
+from loads import CLIENT, Topic, bulk_groups, end_to_end_groups, group, small_groups
 
-# The figures of a result, with what the report prints. For the first three less is better.
+# The figures that a case may be about, with their units. Of most of them less is better.
 FIGURES = {
     'cpu_s_per_gb': 'CPU s/GB',
     'cpu_us_per_request': 'CPU µs/request',
-    'p99_ms': 'p99 ms',
     'requests_per_s': 'requests/s',
+    'p99_ms': 'p99 ms',
+    'p99_growth': 'p99 / quiet p99',
+    'kb_per_connection': 'KiB/connection',
     'ms': 'ms',
-    'mb': 'MB',
+    'rss_mb': 'MB',
 }
 MORE_IS_BETTER = {'requests_per_s'}
-
-
-@dataclass
-class Topic:
-    name: str
-    partitions: int = 1
-    settings: dict = field(default_factory=dict)
 
 
 @dataclass
 class Case:
     row: int
     name: str
-    figure: str                       # of FIGURES: what the ratio is about
-    target: Optional[float] = None    # the figure divided by Kafka's: at most this (at least, when more is better)
+    figure: str                        # of FIGURES: what the ratio is about
+    target: Optional[float] = None     # the figure divided by Kafka's: at most, or where more is better at least
+    bound: Optional[float] = None      # the figure itself: at most
+    beside: Optional[tuple] = None     # (name of a case, our figure divided by our figure there: at most)
     topics: tuple = ()
-    fill: tuple = ()                  # groups with a count, run before
-    groups: tuple = ()                # run while measuring; results are those of the first
-    calls: tuple = ()                 # for a call group: (API, version, values or function(cluster), error position)
+    fill: tuple = ()                   # groups with a count, run before
+    groups: tuple = ()                 # run while measuring; results are those of the first
+    calls: tuple = ()                  # of a call group: (API, version, values or function(node), error position)
     seconds: float = 4
-    warmup_s: float = 1
-    bulk_gb: float = 0                # written at most; page cache of this size is prepared
-    limit: str = ''                   # the machine's limit that stands beside it (limits.py)
-    measure: Optional[Callable] = None
+    warmup_s: float = 0.5
+    bulk_gb: float = 0                 # written at most; page cache of this size is prepared
+    limit: str = ''                    # the bare server of limits.c that takes the same load; or sync
+    measure: Optional[Callable] = None # of special.py, instead of the groups
     quick: bool = False
-    cores: str = 'one'                # 'both': the broker may use both, and so may the load
 
 
-def group(kind, **options):
-    return ','.join([kind] + [f'{name}={value}' for name, value in options.items()])
+def produce_bulk(row, name, partitions, record_bytes, batch_bytes, target=None, gb=1.5, settings=None, quick=False,
+                 beside=None, measure=None, seconds=6, **more):
+    return Case(row, name, 'cpu_s_per_gb', target, beside=beside, topics=(Topic('bulk', partitions, settings or {}),),
+                groups=bulk_groups(partitions, record_bytes, batch_bytes, gb, **more), seconds=seconds, warmup_s=0.3,
+                bulk_gb=gb, limit='store' if 'codec' not in more else '', quick=quick, measure=measure)
 
 
-def produce_bulk(row, name, partitions, record_bytes, batch_bytes, target, gb=1.5, quick=False, codec='none', seconds=4,
-                 limit='store', connections=4, figure='cpu_s_per_gb', settings=None, cores='one', **more):
-    batches = max(1, int(gb * GB / max(batch_bytes, record_bytes)))
-    return Case(row, name, figure, target,
-                topics=(Topic('bulk', partitions, settings or {}),),
-                groups=(group('produce', topic='bulk', partitions=partitions, connections=connections, inflight=5,
-                              record_bytes=record_bytes, batch_bytes=batch_bytes, codec=codec, count=batches, **more),),
-                seconds=seconds, warmup_s=0.3, bulk_gb=gb, limit=limit, quick=quick, cores=cores)
+def produce_small(row, name, connections, target=None, quick=False, beside=None, partitions=16, **more):
+    return Case(row, name, 'cpu_us_per_request', target, beside=beside, topics=(Topic('small', partitions),),
+                groups=small_groups(connections, partitions, **more), limit='echo', quick=quick)
 
 
-def produce_single(row, connections, target, quick=False, figure='cpu_us_per_request', name=None, **more):
-    return Case(row, name or f'produce 100 B a request, {connections} connections', figure, target,
-                topics=(Topic('small', 16),),
-                groups=(group('produce', topic='small', partitions=16, connections=connections, inflight=5,
-                              record_bytes=100, batch_bytes=0, **more),),
-                seconds=4, warmup_s=0.5, limit='echo', quick=quick)
+def produce_durable(name, connections, partitions, target, quick=False):
+    return Case(10, name, 'requests_per_s', target, topics=(Topic('small', partitions, {'flush.messages': 1}),),
+                groups=small_groups(connections, partitions, inflight=1), seconds=5, warmup_s=1, limit='sync', quick=quick)
 
 
-def fetch_warm(row, consumers, target, quick=False, seconds=4):
-    shape = dict(record_bytes=1000, batch_bytes=65536)
-    return Case(row, f'fetch warm, {consumers} consumer{"s" * (consumers > 1)}', 'cpu_s_per_gb', target,
-                topics=(Topic('warm', 1),),
-                fill=(group('produce', topic='warm', connections=4, inflight=5, count=8000, **shape),),
-                groups=(group('fetch', topic='warm', connections=consumers, wrap=1, **shape),),
-                seconds=seconds, warmup_s=0.3, bulk_gb=0.52, limit='sendfile', quick=quick)
+WARM = dict(topic='warm', record_bytes=1000, batch_bytes=65536)
 
 
-def ping(row, name, call, target, topics=(), quick=False, connections=10):
-    return Case(row, name, 'cpu_us_per_request', target, topics=topics, calls=(call,),
-                groups=(group('call', connections=connections, inflight=5, error_at=call[3]),),
-                seconds=3, warmup_s=0.5, limit='echo', quick=quick)
+def fetch_warm(consumers, quick=False):
+    return Case(5, f'fetch warm, {consumers} consumer{"s" * (consumers > 1)}', 'cpu_s_per_gb', 1,
+                topics=(Topic('warm'),), fill=(group('produce', connections=4, inflight=5, count=8000, **WARM),),
+                groups=(group('fetch', connections=consumers, wrap=1, **WARM),), warmup_s=0.3, bulk_gb=0.52,
+                limit='sendfile', quick=quick)
 
 
-THOUSAND = tuple(Topic(f'many-{n}') for n in range(1000))
+def end_to_end(name, share, target, rate=0, quick=False):
+    return Case(7, name, 'p99_ms', target, topics=(Topic('live', 16),), seconds=8, warmup_s=2, quick=quick,
+                measure=special.EndToEnd(share, rate))
+
+
+def ping(name, *call, topics=(), target=1 / 15, quick=False):
+    return Case(12, name, 'cpu_us_per_request', target, topics=topics, calls=(call,),
+                groups=(group('call', connections=10, inflight=5, error_at=call[3]),), seconds=3,
+                limit='echo', quick=quick)
+
+
+def metadata(topics):
+    return 'Metadata', 12, {'Topics': topics, 'AllowAutoTopicCreation': False}, -1
+
+
+BATCHES_64K = 'produce 1 KB in 64 KB batches, 1 partition'
+SINGLE_50 = 'produce 100 B a request, 50 connections'
+ONE_SHARD = 'produce 1 KB in 64 KB batches, both cores, one shard'
+HUNDRED_PARTITIONS = 'produce 1 KB a request to 100 partitions, 50 connections'
 
 CASES = [
-    produce_bulk(1, 'produce 1 KB in 64 KB batches, 1 partition', 1, 1000, 65536, 1 / 4, quick=True),
+    produce_bulk(1, BATCHES_64K, 1, 1000, 65536, 1 / 4, quick=True),
     produce_bulk(1, 'produce 1 KB in 64 KB batches, 16 partitions', 16, 1000, 65536, 1 / 4),
     produce_bulk(2, 'produce 100 B in 16 KB batches', 16, 100, 16384, 1 / 4, gb=1, quick=True),
-    produce_single(3, 1, 1 / 8),
-    produce_single(3, 50, 1 / 8, quick=True),
-    produce_single(3, 500, 1 / 8),
-    fetch_warm(5, 1, 1, quick=True),
-    fetch_warm(5, 20, 1),
-    ping(12, 'ApiVersions', ('ApiVersions', 3, {'ClientSoftwareName': 'bench', 'ClientSoftwareVersion': '1'}, 4), 1 / 15,
-         quick=True),
-    ping(12, 'Metadata of 1 topic', ('Metadata', 12, {'Topics': [{'Name': 'one'}], 'AllowAutoTopicCreation': False}, -1),
-         1 / 15, topics=(Topic('one'),)),
-    ping(12, 'Metadata of 1,000 topics', ('Metadata', 12, {'Topics': None, 'AllowAutoTopicCreation': False}, -1),
-         1 / 15, topics=THOUSAND),
+    produce_small(3, 'produce 100 B a request, 1 connection', 1, 1 / 8),
+    produce_small(3, SINGLE_50, 50, 1 / 8, quick=True),
+    produce_small(3, 'produce 100 B a request, 500 connections', 500, 1 / 8),
+    produce_bulk(4, 'produce 1 MB records', 4, 1_000_000, 0, 1 / 3, settings={'max.message.bytes': 2_000_000}),
+    *(produce_bulk(4, f'produce 1 KB in 64 KB batches, {codec}', 4, 1000, 65536, 1 / 3, gb=1, codec=codec)
+      for codec in ('lz4', 'zstd', 'gzip', 'snappy')),
+    fetch_warm(1, quick=True),
+    fetch_warm(20),
+    Case(6, 'long polls: 1,000 consumers of 1,000 partitions, 4,000 records/s', 'cpu_us_per_request', 1 / 5,
+         topics=(Topic('live', 1000),), groups=end_to_end_groups(4000, 1000, 50), seconds=5, warmup_s=2),
+    Case(6, 'fetch 1 KB, 50 consumers', 'cpu_us_per_request', 1 / 5, topics=(Topic('small', 16),),
+         fill=small_groups(16, record_bytes=1000, count=32000),
+         groups=(group('fetch', topic='small', partitions=16, connections=50, record_bytes=1000, max_bytes=1024, wrap=1),),
+         limit='echo', quick=True),
+    end_to_end('end to end at 1,000 a second', 0, 1 / 4, rate=1000, quick=True),
+    *(end_to_end(f'end to end at {share}% of the slower broker\'s maximum', share / 100, 1 / 4) for share in (25, 50, 75)),
+    Case(8, 'producers while consumers read cold data', 'p99_growth', bound=1.5,
+         topics=(Topic('cold', 4), Topic('small', 16)), measure=special.cold),
+    produce_small(9, HUNDRED_PARTITIONS, 50, 1 / 4, partitions=100, record_bytes=1000),
+    produce_small(9, 'produce 1 KB a request to 1,000 partitions, 50 connections', 50, 1 / 4, partitions=1000,
+                  record_bytes=1000),
+    produce_small(9, 'produce 1 KB a request to 10,000 partitions, 50 connections', 50, 1 / 4, partitions=10000,
+                  record_bytes=1000, beside=(HUNDRED_PARTITIONS, 1.25)),
+    produce_durable('durable: 1 producer', 1, 1, 1),
+    produce_durable('durable: 50 producers of 1 partition', 50, 1, 10, quick=True),
+    produce_durable('durable: 50 producers of 50 partitions', 50, 50, 10),
+    produce_durable('durable: 500 producers of 1 partition', 500, 1, 10),
+    produce_durable('durable: 500 producers of 1,000 partitions', 500, 1000, 10),
+    produce_bulk(11, 'idempotent, 1 KB in 64 KB batches, 1 partition', 1, 1000, 65536, 1 / 4, producers=4,
+                 beside=(BATCHES_64K, 1.05)),
+    produce_small(11, 'idempotent, 100 B a request, 50 connections', 50, 1 / 8, producers=50, beside=(SINGLE_50, 1.05)),
+    produce_small(11, 'idempotent, 100 B a request, 10,000 producer ids', 50, 1 / 8, producers=10000,
+                  beside=(SINGLE_50, 1.05)),
+    ping('ApiVersions', 'ApiVersions', 3, CLIENT, 4, quick=True),
+    ping('Metadata of 1 topic', *metadata([{'Name': 'one'}]), topics=(Topic('one'),)),
+    ping('Metadata of 1,000 topics', *metadata(None), topics=tuple(Topic(f'many-{n}') for n in range(1000))),
+    ping('OffsetCommit', 'OffsetCommit', 8, special.offset_commit, special.OFFSET_COMMIT_ERROR_AT, topics=(Topic('one'),)),
+    ping('Heartbeat', 'Heartbeat', 4, special.heartbeat, 9),
+    Case(13, 'memory of an idle connection, of 10,000', 'kb_per_connection', bound=8, measure=special.idle_connections),
+    Case(13, 'producers beside 10,000 slow connections', 'p99_growth', bound=1.25, topics=(Topic('small', 16),),
+         measure=special.many_connections),
+    produce_bulk(14, ONE_SHARD, 16, 1000, 65536, measure=special.OnBothCores({'barnabas.shards': 1})),
+    produce_bulk(14, 'produce 1 KB in 64 KB batches, both cores, two shards', 16, 1000, 65536,
+                 measure=special.OnBothCores({'barnabas.shards': 2}), beside=(ONE_SHARD, 1.1)),
+    Case(15, 'exec to first answer, fresh directory', 'ms', bound=20, measure=special.first_start, quick=True),
+    Case(15, 'idle memory', 'rss_mb', bound=8, measure=special.idle_memory, quick=True),
+    Case(15, 'kill -9 with 10 GB in 1,000 partitions, to the answer of all', 'ms', bound=1000, measure=special.Recovery(10)),
 ]

@@ -1,4 +1,5 @@
 """Runs cases against brokers in turn: A B A B, each round with a fresh directory."""
+import contextlib
 import json
 import os
 import statistics
@@ -7,8 +8,8 @@ import tempfile
 import time
 
 import cluster
+import loads
 import report
-import rows
 
 ROOT = cluster.ROOT
 
@@ -33,19 +34,38 @@ class Bench:
         self.tools = tools
         self.scratch = scratch
         self.options = options
+        self.end_to_end_maximum = 0  # records a second; see special.EndToEnd
 
     def load(self, port, pid, groups, seconds, warmup_s, both_cores=False):
         """The load generator's results, as a dict."""
         cpu = ','.join(str(c) for c in cluster.cpus()) if both_cores else str(cluster.cpus()[1])
-        command = ['taskset', '-c', cpu, os.path.join(self.tools, 'load'), '--port', str(port), '--warmup', str(warmup_s),
-                   '--seconds', str(seconds)] + (['--pid', str(pid)] if pid else []) + list(groups)
+        command = ['taskset', '-c', cpu, os.path.join(self.tools, 'load'), '--port', str(port), '--pid', str(pid),
+                   '--warmup', str(warmup_s), '--seconds', str(seconds), *groups]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise cluster.nodes.Failed(f'{" ".join(command)}\n{done.stderr}')
         return json.loads(done.stdout)
 
+    def load_figures(self, node, groups, seconds, warmup_s, both_cores=False):
+        return figures(self.load(node.port, node.process.pid, groups, self.options.seconds or seconds, warmup_s, both_cores))
+
+    def load_on_topics(self, node, case, groups):
+        """Figures of a load on the case's topics, made for it."""
+        with self.topics(node, case.topics):
+            if case.fill:
+                self.load(node.port, node.process.pid, case.fill, 600, 0)
+            if case.bulk_gb:
+                cluster.page_cache_prepare(self.scratch, case.bulk_gb)
+            return self.load_figures(node, groups, case.seconds, case.warmup_s)
+
+    @contextlib.contextmanager
+    def topics(self, node, topics):
+        cluster.topics_create(node, topics)
+        yield
+        cluster.topics_delete(node, topics)
+
     def frames(self, node, calls):
-        """Encodes the calls of a case, checks the broker's answers to them, gives the file of frames."""
+        """Encodes calls, checks the broker's answers to them, gives the file of frames."""
         path = os.path.join(self.scratch, 'frames')
         with node.connect() as c, open(path, 'wb') as out:
             for api, version, values, _ in calls:
@@ -56,6 +76,20 @@ class Bench:
                 out.write(c.frame(api, version, values))
         return path
 
+    def warm_up(self, node):
+        """Kafka's compilers need load of every kind before its figures are its own."""
+        if self.options.warmup <= 0:
+            return
+        shape = dict(topic='warm-up', partitions=16, record_bytes=1000)
+        with self.topics(node, (loads.Topic('warm-up', 16),)):
+            frames = self.frames(node, (('ApiVersions', 3, loads.CLIENT, 4),
+                                        ('Metadata', 12, {'Topics': [{'Name': 'warm-up'}]}, -1)))
+            self.load(node.port, node.process.pid, (
+                loads.group('produce', connections=4, inflight=5, batch_bytes=16384, rate=500, **shape),
+                loads.group('produce', connections=20, inflight=5, batch_bytes=16384, rate=1000, producers=20, **shape),
+                loads.group('fetch', connections=16, batch_bytes=16384, session=1, **shape),
+                loads.group('call', connections=4, inflight=5, frames=frames)), self.options.warmup, 0)
+
 
 def figures(measured):
     """The figures of the report out of what the load generator says; its first group is the one that counts."""
@@ -63,10 +97,9 @@ def figures(measured):
     out = {
         'requests_per_s': first['requests'] / seconds,
         'mb_per_s': first['bytes'] / 1e6 / seconds,
-        'cpu_s': measured['cpu_s'],
         'rss_mb': measured['rss_kb'] / 1000,
-        'load_cpu': measured['load_cpu_s'] / seconds,
-        'broker_cpu': measured['cpu_s'] / seconds,
+        'broker_cores': measured['cpu_s'] / seconds,
+        'load_cores': measured['load_cpu_s'] / seconds,
     }
     if first['bytes']:
         out['cpu_s_per_gb'] = measured['cpu_s'] / (first['bytes'] / 1e9)
@@ -82,37 +115,43 @@ def measure(bench, node, case):
     """One case on one running broker: {figure: value}."""
     if case.measure:
         return case.measure(bench, node, case)
-    seconds = bench.options.seconds or case.seconds
-    pid = node.process.pid
-    if case.topics:
-        cluster.topics_create(node, case.topics)
-    try:
-        groups = list(case.groups)
+    groups = list(case.groups)
+    with contextlib.ExitStack() as stack:
         if case.calls:
+            # The calls name topics, so these come first.
+            stack.enter_context(bench.topics(node, case.topics))
             groups[0] += f',frames={bench.frames(node, case.calls)}'
-        if case.fill:
-            bench.load(node.port, pid, case.fill, 600, 0)
+            return bench.load_figures(node, groups, case.seconds, case.warmup_s)
+        return bench.load_on_topics(node, case, groups)
+
+
+def measure_limit(bench, case):
+    """The same load on a bare server; for durable writes what the disk does."""
+    path = os.path.join(bench.scratch, 'limit')
+    try:
+        if case.limit == 'sync':
+            done = subprocess.run([os.path.join(bench.tools, 'limits'), 'sync', path, str(bench.options.seconds or 2)],
+                                  stdout=subprocess.PIPE, check=True, text=True)
+            rates = json.loads(done.stdout)
+            return {'requests_per_s': rates['append_per_s'], 'overwrite_per_s': rates['overwrite_per_s']}
+        groups = [group + ',unchecked=1' for group in case.groups]
+        if case.calls:
+            # Any frame will do: the server looks only at its size and correlation id.
+            frames = os.path.join(bench.scratch, 'limit-frames')
+            with open(frames, 'wb') as out:
+                out.write(LIMIT_FRAME)
+            groups[0] += f',frames={frames}'
         if case.bulk_gb:
             cluster.page_cache_prepare(bench.scratch, case.bulk_gb)
-        return figures(bench.load(node.port, pid, groups, seconds, case.warmup_s, case.cores == 'both'))
+        with cluster.LimitServer(bench.tools, case.limit, path) as server:
+            return bench.load_figures(server, groups, case.seconds, case.warmup_s)
     finally:
-        if case.topics and node.alive():
-            cluster.topics_delete(node, case.topics)
+        if os.path.exists(path):
+            os.unlink(path)
 
 
-def warm_up(bench, node, seconds):
-    """Kafka's compilers need load of every kind before its figures are its own."""
-    if seconds <= 0:
-        return
-    topics = (rows.Topic('warm-up', 16),)
-    cluster.topics_create(node, topics)
-    shape = dict(topic='warm-up', partitions=16, record_bytes=1000)
-    frames = bench.frames(node, (('ApiVersions', 3, {}, 4), ('Metadata', 12, {'Topics': [{'Name': 'warm-up'}]}, -1)))
-    bench.load(node.port, node.process.pid, [
-        rows.group('produce', connections=4, inflight=5, batch_bytes=16384, rate=500, **shape),
-        rows.group('produce', connections=20, inflight=5, batch_bytes=0, **{**shape, 'topic': 'warm-up'}),
-        rows.group('call', connections=4, inflight=5, frames=frames)], seconds, 0)
-    cluster.topics_delete(node, topics)
+# ApiVersions version 0 without a client id.
+LIMIT_FRAME = bytes.fromhex('0000000a 0012 0000 00000001 ffff')
 
 
 def summary(rounds):
@@ -121,26 +160,35 @@ def summary(rounds):
             for name in rounds[0] if (values := [r[name] for r in rounds if name in r])}
 
 
+def one_round(bench, kind, cases):
+    """(case, figures) of every case on a broker that is started for it."""
+    if kind == 'limit':
+        for case in cases:
+            if case.limit:
+                yield case, measure_limit(bench, case)
+        return
+    node = cluster.start(kind, bench.scratch)
+    try:
+        if kind == 'kafka':
+            bench.warm_up(node)
+        for case in cases:
+            yield case, measure(bench, node, case)
+    finally:
+        node.kill()
+
+
 def run(cases, options):
     tools = build(options)
-    kinds = [options.only] if options.only else ['barnabas', 'kafka']
+    # Kafka first: the rates of the end-to-end rows are parts of the slower broker's maximum.
+    kinds = [options.only] if options.only else ['kafka', 'barnabas', 'limit']
     found = {kind: {} for kind in kinds}
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='bench-', dir=options.scratch) as scratch:
         bench = Bench(tools, scratch, options)
         for number in range(options.rounds):
             for kind in kinds:
-                node = cluster.start(kind, scratch)
-                try:
-                    if kind == 'kafka':
-                        warm_up(bench, node, options.warmup)
-                    for case in cases:
-                        result = measure(bench, node, case)
-                        found[kind].setdefault(case.name, []).append(result)
-                        print(f'round {number + 1} {kind:<9} {report.line(case, result)}', flush=True)
-                finally:
-                    node.kill()
-        # The limits last: they need no broker.
-        limits = {}
-    results = {kind: {name: summary(rounds) for name, rounds in found[kind].items()} for kind in kinds}
-    report.write(cases, results, limits, options, time.monotonic() - began)
+                for case, result in one_round(bench, kind, cases):
+                    found[kind].setdefault(case.name, []).append(result)
+                    print(f'round {number + 1} {kind:<9}{report.progress(case, result)}', flush=True)
+    results = {kind: {name: summary(rounds) for name, rounds in of_kind.items()} for kind, of_kind in found.items()}
+    report.write(cases, results, options, time.monotonic() - began)
