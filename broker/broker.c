@@ -1,13 +1,14 @@
 /*
  * The broker's life: start, publishing of metadata, stop. What waits is written as fibers on the
- *main shard; what every shard does is sent to all of them with broker_on_shards.
+ * main shard; what every shard does is sent to all of them with broker_on_shards.
  *
- *	starting: directories -> metadata log -> first image to every shard -> every log opened ->
- *unfenced -> listeners -> serving stopping: listeners closed -> connections drained -> controlled
- *shutdown -> logs closed -> checkpoints -> clean mark -> exit 0
+ *	starting: directories -> metadata log -> first image to every shard
+ *	          -> every log opened -> unfenced -> listeners -> serving
+ *	stopping: listeners closed -> connections drained -> controlled shutdown
+ *	          -> logs closed -> checkpoints -> clean mark -> exit 0
  *
  * A failure on the way up ends the process with a line that says what to do; one on the way down
- *leaves the clean mark out, so that the next start recovers.
+ * leaves the clean mark out, so that the next start recovers.
  */
 #include "broker/broker.h"
 

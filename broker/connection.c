@@ -1,23 +1,24 @@
 /*
  * Connections. Bytes are received into an inbox, whole frames become requests that look into it
- *without copying, requests run in the order of arrival and their responses leave in that order.
+ * without copying, requests run in the order of arrival and their responses leave in that order.
  *
  * Invariants:
  *  1. At most one request waits behind the running ones (`queued`); while it does nothing more is
- *parsed. Requests run side by side only when all of them have HANDLER_OVERLAPS.
+ *     parsed. Requests run side by side only when all of them have HANDLER_OVERLAPS.
  *  2. Nothing is received while REQUESTS_MAX requests are unanswered, while the connection is
- *muted, or while the budget of buffers has no room: the client is held back by TCP, nothing is
- *dropped.
+ *     muted, or while the budget of buffers has no room: the client is held back by TCP, nothing
+ *     is dropped.
  *  3. A frame's bytes stay where they were received as long as a request refers to them. An inbox
- *that requests refer to is only filled behind them, never moved.
+ *     that requests refer to is only filled behind them, never moved.
  *  4. A large frame's buffer grows with the bytes that really came, so that a promise costs
- *nothing.
- *  5. The memory of a connection goes when the socket is closed, no operation is outstanding and no
- *request is left.
+ *     nothing.
+ *  5. The memory of a connection goes when the socket is closed, no operation is outstanding and
+ *     no request is left.
  *
- *	open --(peer's fault, idle, or the end of the stream with nothing pending)--> closed --(last
- *request done)--> freed open --(drain, or a request that ends the connection)--> closing: answers
- *what is pending --> closed
+ *	open --(peer's fault, idle, end of the stream with nothing pending)--> closed
+ *	open --(drain, or a request that ends the connection)--> closing
+ *	closing: answers what is pending --> closed
+ *	closed --(last request done)--> freed
  */
 #include "broker/connection.h"
 

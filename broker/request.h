@@ -4,13 +4,13 @@
  *
  * Invariants:
  *  1. A request belongs to one shard at a time; it starts and ends on its connection's shard (its
- * home). request_move takes it elsewhere, request_complete brings it home.
- *  2. Each request that was started is completed exactly once, also when its connection has gone: a
- * handler need not care. What it parked on may look at request->abandoned (set on the home shard
- * only) through its on_abandon hook.
+ *     home). request_move takes it elsewhere, request_complete brings it home.
+ *  2. Each request that was started is completed exactly once, also when its connection has gone:
+ *     a handler need not care. What it parked on may look at request->abandoned (set on the home
+ *     shard only) through its on_abandon hook.
  *  3. Everything that the handler allocates for the request comes from its arena and lives until
- * the response has left; what lives elsewhere (file references, buffers) is freed by the RELEASE
- * hook, on the home shard.
+ *     the response has left; what lives elsewhere (file references, buffers) is freed by the
+ *     RELEASE hook, on the home shard.
  */
 #pragma once
 

@@ -1,11 +1,12 @@
 /*
  * Record batches as they lie on the wire and on disk: the header of a batch v2 (KIP-98), and the
- *legacy entries of magic 0 and 1 seen through the same struct, so that whoever walks a log or a
- *request meets one kind of batch. Nothing here copies or allocates; setters write into the bytes in
- *place.
+ * legacy entries of magic 0 and 1 seen through the same struct, so that whoever walks a log or a
+ * request meets one kind of batch. Nothing here copies or allocates; setters write into the bytes
+ * in place.
  *
- *	for (position = 0; (size = batch_next(data + position, end - position, &header)) > 0;
- *position += size)
+ *	for (position = 0;
+ *		(size = batch_next(data + position, end - position, &header)) > 0;
+ *		position += size)
  *		...
  */
 #pragma once

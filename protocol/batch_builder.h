@@ -1,7 +1,7 @@
 /*
  * Writes one batch v2, record by record, at the end of a record buffer: for coordinators, the
- *metadata log, compaction, and whatever is rebuilt on its way in. Records are compressed as they
- *come.
+ * metadata log, compaction, and whatever is rebuilt on its way in. Records are compressed as they
+ * come.
  *
  *	struct batch_options options = BATCH_OPTIONS_DEFAULT;
  *	batch_builder_begin(&builder, &options, context, &buffer);

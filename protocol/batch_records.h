@@ -1,7 +1,7 @@
 /*
  * The records inside a batch, of any magic and codec, one by one in bounded memory: uncompressed
- *records are views into the batch, compressed ones are decompressed through a window that lives in
- *the caller's compress_context.
+ * records are views into the batch, compressed ones are decompressed through a window that lives
+ * in the caller's compress_context.
  *
  *	struct batch_records records;
  *	struct record record;

@@ -1,12 +1,14 @@
 /*
  * What a leader checks before it appends what a client sent for one partition, and how the bytes
- *become one batch v2 of the log: Kafka's ProduceRequest.validateRecords, the first half of
- *UnifiedLog.append (size, checksum) and LogValidator.
+ * become one batch v2 of the log: Kafka's ProduceRequest.validateRecords, the first half of
+ * UnifiedLog.append (size, checksum) and LogValidator.
  *
- *	batch_validate()   judges the bytes without touching them: refused, good as they are, or to
- *be rebuilt batch_assign()     good as they are: offset, leader epoch and timestamps are written
- *into the bytes batch_rebuild()    message sets of magic 0 and 1, another codec than the topic's,
- *inner offsets that don't count up: a new batch is written
+ *	batch_validate()   judges the bytes without touching them: refused, good as they are,
+ *	                   or to be rebuilt
+ *	batch_assign()     good as they are: offset, leader epoch and timestamps are written
+ *	                   into the bytes
+ *	batch_rebuild()    message sets of magic 0 and 1, another codec than the topic's, inner
+ *	                   offsets that don't count up: a new batch is written
  *
  * All three are functions of their arguments and may run on any thread with a context of its own.
  */

@@ -1,13 +1,15 @@
 /*
  * Message sets: the entries of magic 0 and 1 that clients before 0.11 speak (Produce v0-v2, Fetch
- *v0-v3). An entry is
+ * v0-v3). An entry is
  *
- *	offset int64, size int32, crc int32 (zlib's, of what follows), magic int8, attributes int8,
- *from magic 1 timestamp int64, key size int32 (-1 null), key, value size int32 (-1 null), value
+ *	offset int64, size int32,
+ *	crc int32 (zlib's, of what follows), magic int8, attributes int8,
+ *	from magic 1 on: timestamp int64,
+ *	key size int32 (-1 null), key, value size int32 (-1 null), value
  *
- * A compressed set is one entry (the wrapper) whose value is a compressed message set. Magic 0 has
- *absolute offsets inside, magic 1 offsets relative to the first; the wrapper carries the offset of
- *the last.
+ * A compressed set is one entry (the wrapper) whose value is a compressed message set. Magic 0
+ * has absolute offsets inside, magic 1 offsets relative to the first; the wrapper carries the
+ * offset of the last.
  */
 #pragma once
 

@@ -1,13 +1,14 @@
 /*
- * One record of a batch v2 (KIP-98), and the view of a record that readers get whatever the batch's
- *magic was:
+ * One record of a batch v2 (KIP-98), and the view of a record that readers get whatever the
+ * batch's magic was:
  *
- *	size varint, attributes int8 (unused), timestamp delta varlong, offset delta varint, key
- *size varint (-1 null), key, value size varint (-1 null), value, header count varint, for each: key
- *size varint, key, value size varint, value
+ *	size varint,
+ *	attributes int8 (unused), timestamp delta varlong, offset delta varint,
+ *	key size varint (-1 null), key, value size varint (-1 null), value,
+ *	header count varint, for each: key size varint, key, value size varint (-1 null), value
  *
  * All variable-length numbers are zigzag. Nothing here allocates; views point into the bytes that
- *were parsed.
+ * were parsed.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
- * Arenas: memory that lives and dies together (a request, a connection, one decode). Allocation is
- *a pointer bump, there is no free of a single object. An arena has a limit in bytes, so that
- *nothing a client sends can make it grow without bound: beyond the limit arena_alloc answers NULL,
- *and the caller turns that into an error for that client.
+ * Arenas: memory that lives and dies together (a request, a connection, one decode). Allocation
+ * is a pointer bump, there is no free of a single object. An arena has a limit in bytes, so that
+ * nothing a client sends can make it grow without bound: beyond the limit arena_alloc answers
+ * NULL, and the caller turns that into an error for that client.
  *
  *	struct arena arena;
  *	arena_init(&arena, 1 << 20);

@@ -3,12 +3,13 @@
  *
  * Invariants:
  *  1. budget->used is the sum of the capacities that are out, plus what is granted to the waiter
- * whose READY runs. It passes the limit only by one buffer that is alone.
+ *     whose READY runs. It passes the limit only by one buffer that is alone.
  *  2. Waiters draw tickets. Each shard publishes the ticket of its first waiter; only the shard
- * with the smallest one serves. So waiters are served in order over all shards, without a lock.
+ *     with the smallest one serves. So waiters are served in order over all shards, without a
+ *     lock.
  *  3. Who makes room looks at the tickets afterwards; who draws a ticket looks at the room
- * afterwards. Both sequentially consistent, so that one of the two sees the other and pokes the
- * shard.
+ *     afterwards. Both sequentially consistent, so that one of the two sees the other and pokes
+ *     the shard.
  *
  * Capacities come in classes, four to each doubling. Freed buffers of the smaller classes are kept
  * for reuse by the shard that freed them, up to CACHE_BYTES; they are on top of the budget.

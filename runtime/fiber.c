@@ -9,8 +9,8 @@
  *	                   wake, op done, timer
  *
  * A fiber object lies at the upper end of its own stack's mapping, so that one mmap makes both.
- *Below the stack lies a page without access: an overflow faults instead of writing into a
- *neighbour.
+ * Below the stack lies a page without access: an overflow faults instead of writing into a
+ * neighbour.
  *
  * Address and thread sanitizers keep a notion of the current stack; they are told of every switch.
  */

@@ -1,11 +1,11 @@
 /*
- * Fibers: code that reads from top to bottom although it waits. A fiber is a step that may stop in
- *the middle, on its own stack, until what it waits for has happened. They are for work that is long
- *and rarely hot: loading logs at start, recovery, deleting a topic, writing a snapshot, formatting.
- *The paths of Produce and Fetch do not use them.
+ * Fibers: code that reads from top to bottom although it waits. A fiber is a step that may stop
+ * in the middle, on its own stack, until what it waits for has happened. They are for work that
+ * is long and rarely hot: loading logs at start, recovery, deleting a topic, writing a snapshot,
+ * formatting. The paths of Produce and Fetch do not use them.
  *
  * A fiber runs only on the shard that started it, between other steps; everything it saw before a
- *wait may have changed after it.
+ * wait may have changed after it.
  *
  *	static void load(struct shard *shard, void *argument)
  *	{

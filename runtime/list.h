@@ -1,6 +1,6 @@
 /*
  * Intrusive doubly linked lists. The node lives inside the object, so linking never allocates; a
- *zeroed node is unlinked, and linking a linked node is a broken invariant.
+ * zeroed node is unlinked, and linking a linked node is a broken invariant.
  *
  *	struct waiter { struct list_node node; ... };
  *	struct list waiters;

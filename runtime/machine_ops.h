@@ -2,10 +2,11 @@
  * The seam between what both machines share and what each does its own way. Private to runtime/:
  * logic includes shard.h, file.h, socket.h, offload.h and fiber.h and never sees this.
  *
- * Shared (the .c files right here): the queue of steps, timers, fibers, buffers, the front of every
- *call in those headers. Each call fills its operation and passes it on through `struct
- *machine_ops`. An implementation embeds `struct shard`, `struct file`, `struct socket` and `struct
- *listener` as the FIRST member of its own objects, implements the ops, and drives its shards:
+ * Shared (the .c files right here): the queue of steps, timers, fibers, buffers, the front of
+ * every call in those headers. Each call fills its operation and passes it on through `struct
+ * machine_ops`. An implementation embeds `struct shard`, `struct file`, `struct socket` and
+ * `struct listener` as the FIRST member of its own objects, implements the ops, and drives its
+ * shards:
  *
  *	shard->now_ns = ...;                    the clock, before each step
  *	if (!shard_timer_step(shard))           at most one due timer

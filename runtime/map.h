@@ -1,7 +1,7 @@
 /*
  * Intrusive hash maps: the node lives inside the object, so inserting never allocates on the
- *caller's behalf and never fails. Keys are byte strings that lie in the object too (or live as
- *long); iteration is in the order of insertion, so that every run sees the same.
+ * caller's behalf and never fails. Keys are byte strings that lie in the object too (or live as
+ * long); iteration is in the order of insertion, so that every run sees the same.
  *
  *	struct topic { struct map_node node; struct str name; ... };
  *	struct map topics;

@@ -1,13 +1,14 @@
 /*
  * Persistent ordered maps: a version of a map never changes; putting or removing gives a new
- *version that shares all but the path to the change with the old one (a weight-balanced tree, O(log
- *n) new nodes). Versions and objects are counted by references with atomic counters, so any number
- *of threads may read and drop versions, while each makes new ones only from versions it owns. Where
- *nobody else holds a node it is changed in place, so building a map costs no copies.
+ * version that shares all but the path to the change with the old one (a weight-balanced tree,
+ * O(log n) new nodes). Versions and objects are counted by references with atomic counters, so
+ * any number of threads may read and drop versions, while each makes new ones only from versions
+ * it owns. Where nobody else holds a node it is changed in place, so building a map costs no
+ * copies.
  *
  *	struct persistent_map topics = {0};
- *	persistent_map_put(&topic_map_type, &topics, topic);		// takes over the reference
- *to topic struct persistent_map snapshot = persistent_map_ref(topics);
+ *	persistent_map_put(&topic_map_type, &topics, topic);	// takes over the reference
+ *	struct persistent_map snapshot = persistent_map_ref(topics);
  *	persistent_map_remove(&topic_map_type, &topics, &name);	// snapshot still has it
  *	persistent_map_for_each (iterator, object, topics) ...
  *	persistent_map_unref(&topic_map_type, snapshot);

@@ -6,14 +6,15 @@
  * know which one runs.
  *
  * Rules that hold in both:
- *  1. No completion runs inside the call that asked for it: it is queued, and runs as its own step.
+ *  1. No completion runs inside the call that asked for it: it is queued, and runs as its own
+ *     step.
  *  2. An object belongs to one shard and is touched by steps of that shard only; shards talk with
- * shard_send.
- *  3. Steps of one shard that were posted or sent earlier run earlier (per sender). Timers that are
- * due run in order of deadline, then of setting.
+ *     shard_send.
+ *  3. Steps of one shard that were posted or sent earlier run earlier (per sender). Timers that
+ *     are due run in order of deadline, then of setting.
  *  4. Operation objects (task, timer, file_op, socket_op) belong to the caller, embed in its
- * objects, and must stay alive until their callback ran; none of these calls allocates on the
- * caller's behalf in a way that can fail.
+ *     objects, and must stay alive until their callback ran; none of these calls allocates on the
+ *     caller's behalf in a way that can fail.
  */
 #pragma once
 

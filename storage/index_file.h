@@ -4,15 +4,15 @@
  *	.index      entries of 8 bytes:  offset - base (int32), position in the .log (int32)
  *	.timeindex  entries of 12 bytes: timestamp (int64), offset - base (int32)
  *
- * Entries are gathered in memory and written a page at a time; a lookup sees file, write in flight
- *and gathered tail as one array. Nothing else of an index is kept in memory: a lookup reads pages
- *of the file, which the page cache holds.
+ * Entries are gathered in memory and written a page at a time; a lookup sees file, write in
+ * flight and gathered tail as one array. Nothing else of an index is kept in memory: a lookup
+ * reads pages of the file, which the page cache holds.
  *
- *  1. Entries [0, written) are in the file, [written, written + flying) in the write in flight, the
- *rest in the tail.
+ *  1. Entries [0, written) are in the file, [written, written + flying) in the write in flight,
+ *     the rest in the tail.
  *  2. Keys ascend strictly.
- *  3. While its segment is active the file has its full size with a zero tail; else it ends behind
- *the last entry.
+ *  3. While its segment is active the file has its full size with a zero tail; else it ends
+ *     behind the last entry.
  */
 #pragma once
 

@@ -1,9 +1,9 @@
 /*
- * One partition's log on disk: Kafka's segments, indexes, producer state and leader epochs, written
- *as Kafka writes them. A log belongs to one shard; every call here is made on that shard. Hot calls
- *(append, read, sync) take an operation object that the caller embeds and that stays alive until
- *its DONE step ran; no DONE runs inside the call. Calls marked (fiber) may wait and must be made
- *from a fiber; everything else answers at once from memory.
+ * One partition's log on disk: Kafka's segments, indexes, producer state and leader epochs,
+ * written as Kafka writes them. A log belongs to one shard; every call here is made on that
+ * shard. Hot calls (append, read, sync) take an operation object that the caller embeds and that
+ * stays alive until its DONE step ran; no DONE runs inside the call. Calls marked (fiber) may
+ * wait and must be made from a fiber; everything else answers at once from memory.
  *
  * Offsets of a log, always in this order (storage/README.md numbers the invariants):
  *
@@ -11,8 +11,10 @@
  *
  *	log start       first offset that may be read; moves by DeleteRecords and retention
  *	high watermark  set by the partition's owner; retention and the last stable offset stay
- *behind it readable end    behind the last batch whose write completed log end         behind the
- *last batch accepted; moves inside log_append recovery point  everything before it is synced
+ *	                behind it
+ *	readable end    behind the last batch whose write completed
+ *	log end         behind the last batch accepted; moves inside log_append
+ *	recovery point  everything before it is synced
  */
 #pragma once
 

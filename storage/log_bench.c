@@ -1,7 +1,7 @@
 /*
- * What the log costs on this machine: nanoseconds for each append of one batch (checked, written to
- *the page cache, answered) and for each lookup of a slice, at the tail and anywhere. Built with the
- *tests, not run by them.
+ * What the log costs on this machine: nanoseconds for each append of one batch (checked, written
+ * to the page cache, answered) and for each lookup of a slice, at the tail and anywhere. Built
+ * with the tests, not run by them.
  *
  *	log_bench FOLDER [BATCHES [BYTES]]
  */

@@ -7,11 +7,11 @@
  * only read (log_dirs_find) and place new partitions (log_dirs_place, with an atomic count).
  *
  * Invariants:
- *  1. The clean-shutdown file is gone, durably, before any log is opened, and comes back only when
- * every log was closed.
+ *  1. The clean-shutdown file is gone, durably, before any log is opened, and comes back only
+ *     when every log was closed.
  *  2. All directories have the same cluster and node, and each its own id.
  *  3. Nothing of ours lies in a log directory; a folder that is no partition's refuses the start,
- * as in Kafka.
+ *     as in Kafka.
  */
 #pragma once
 

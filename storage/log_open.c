@@ -1,13 +1,13 @@
 /*
- * Opening and closing. Opening a log that was closed cleanly lists its folder and looks at the end
- *of the active segment: the time doesn't depend on how much it holds. After a crash everything past
- *the recovery point is read and checked, in the order of Kafka's LogLoader:
+ * Opening and closing. Opening a log that was closed cleanly lists its folder and looks at the
+ * end of the active segment: the time doesn't depend on how much it holds. After a crash
+ * everything past the recovery point is read and checked, in the order of Kafka's LogLoader:
  *
- *	leftovers (.deleted, .cleaned, .swap) -> segments -> recovery past the recovery point ->
- *producers, epochs
+ *	leftovers (.deleted, .cleaned, .swap) -> segments -> recovery past the recovery point
+ *	-> producers, epochs
  *
- * The first bad batch ends the log: it, what follows it in its segment, and the segments behind are
- *dropped.
+ * The first bad batch ends the log: it, what follows it in its segment, and the segments behind
+ * are dropped.
  */
 #include <errno.h>
 #include <stdio.h>

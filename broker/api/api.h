@@ -34,7 +34,7 @@ bool topic_name_is_internal(struct str name);
 
 /*
  * Errands: one part for each partition that a request names; when all are back, FINISHED runs on
- *the request's shard. The owner's array of errands lives in the request's arena.
+ * the request's shard. The owner's array of errands lives in the request's arena.
  *
  *	errands_init(&errands, request, finished);
  *	errand_prepare(&errands, &mine->errand, topic_id, index, at_home);   for each

@@ -1,24 +1,29 @@
 /*
  * Fetch, versions 0 to 18. What is to be read comes from the request or its session
- *(fetch_session.h); each partition is read by a part on its home shard, which answers with a slice
- *of a segment file and touches no data. The slices are then trimmed to the limits of the request in
- *its order, and the connection sends them from the page cache.
+ * (fetch_session.h); each partition is read by a part on its home shard, which answers with a
+ * slice of a segment file and touches no data. The slices are then trimmed to the limits of the
+ * request in its order, and the connection sends them from the page cache.
  *
  * A long poll:
  *
- *	reading --(enough, an error, or no time left)--> recalling --(all parts are here)-->
- *answered ^  \--(too little)--> watching: the parts without enough wait at their partitions | |
- *	   +--(a part came back)----+--(deadline, or the client has gone)--> recalling
+ *	reading --(enough, an error, or no time left)--> recalling --(all are here)--> answered
+ *	^  \
+ *	|   (too little)
+ *	|    v
+ *	+--- watching: the parts without enough wait at their partitions
+ *	(one     |
+ *	came     +--(deadline, or the client has gone)--> recalling
+ *	back)
  *
  * Invariants:
- *  1. A part is here, away reading, or away watching; the fetch is answered only when all are here
- *and no recall is under way, because parts live in the request.
+ *  1. A part is here, away reading, or away watching; the fetch is answered only when all are
+ *     here and no recall is under way, because parts live in the request.
  *  2. A part that watches carries the end it has seen, so that progress between its read and its
- *arrival is not missed.
+ *     arrival is not missed.
  *  3. Each slice holds one reference of its file until the response has left.
  *
  * Follows ReplicaManager.fetchMessages/readFromLog and DelayedFetch; legacy formats are converted
- *down for versions 0 to 3 (fetch_convert.c).
+ * down for versions 0 to 3 (fetch_convert.c).
  */
 #include "broker/api/fetch_internal.h"
 

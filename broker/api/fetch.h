@@ -4,12 +4,12 @@
  *
  * Invariants of a session:
  *  1. Its partitions are in the order of the next fetch; one that gave data goes to the end, so
- * that none starves behind another.
+ *     that none starves behind another.
  *  2. Its epoch goes up by one with each fetch that it accepts; an answer is made only when no
- * other fetch has moved it meanwhile.
- *  3. The cache never holds more sessions than max.incremental.fetch.session.cache.slots: a new one
- * takes the place of one that is stale, or of one that is worth less (smaller, and no follower's),
- * or isn't made.
+ *     other fetch has moved it meanwhile.
+ *  3. The cache never holds more sessions than max.incremental.fetch.session.cache.slots: a new
+ *     one takes the place of one that is stale, or of one that is worth less (smaller, and no
+ *     follower's), or isn't made.
  */
 #pragma once
 

@@ -16,7 +16,8 @@ void handle_join_group(struct request *request)
 		request_out_of_memory(request);
 		return;
 	}
-	group_call_init(call, request, GROUP_ASK_JOIN, message->group_id, message, &join_group_response_schema, response);
+	group_call_init(call, request, GROUP_ASK_JOIN, message->group_id, message,
+		&join_group_response_schema, response);
 	call->ask.client_host = str_from(host);
 	if (!authorize(request, ACL_READ, RESOURCE_GROUP, message->group_id)) {
 		group_call_refuse(call, KAFKA_GROUP_AUTHORIZATION_FAILED);

@@ -1,24 +1,24 @@
 /*
  * The controller of a node: the quorum's log of `__cluster_metadata`, and the decisions that go
- *into it. Everything here runs on one shard, the one that opened it; requests of other shards come
- *there first.
+ * into it. Everything here runs on one shard, the one that opened it; requests of other shards
+ * come there first.
  *
- * An operation is a request that may write metadata. Decisions are made one after another, each on
- *the image that holds all records decided before it; records go to the log in batches that are
- *synced before anybody is told. Then, in this order: the new image is published, and the operations
- *in it are done. So whoever sees an answer finds its effect in the published image.
+ * An operation is a request that may write metadata. Decisions are made one after another, each
+ * on the image that holds all records decided before it; records go to the log in batches that
+ * are synced before anybody is told. Then, in this order: the new image is published, and the
+ * operations in it are done. So whoever sees an answer finds its effect in the published image.
  *
  *	struct controller_open ask = {...};
- *	error = controller_open(shard, &ask, &controller, &why);	// in a fiber; publishes the
- *first image
- *	error = controller_register(controller, &registration);		// in a fiber: this node
- *joins its own cluster
+ *	// In a fiber: publishes the first image; then this node joins its own cluster.
+ *	error = controller_open(shard, &ask, &controller, &why);
+ *	error = controller_register(controller, &registration);
  *	...
  *	op->kind = CONTROLLER_CREATE_TOPICS; op->request = ...; op->response = ...; op->done = ...;
  *	controller_submit(controller, op);
  *	...
- *	controller_shutdown(controller);				// in a fiber: the broker
- *leaves, fenced controller_close(controller);					// in a fiber
+ *	// In a fiber: the broker leaves, fenced.
+ *	controller_shutdown(controller);
+ *	controller_close(controller);
  */
 #pragma once
 

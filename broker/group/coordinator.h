@@ -1,16 +1,15 @@
 /*
  * The group coordinators of a shard: one for each partition of `__consumer_offsets` that lives
- *there. A coordinator loads its machine from the partition's log, gives it the requests and its
- *deadlines, appends the records that come out, and lets an answer go when everything that it rests
- *on is readable.
+ * there. A coordinator loads its machine from the partition's log, gives it the requests and its
+ * deadlines, appends the records that come out, and lets an answer go when everything that it
+ * rests on is readable.
  *
- *	                 partition open                 log read
- *	(image) WAITING ----------------> LOADING ----------------> ACTIVE
- *	           ^                         |                         |
- *	           |                         +--- cannot be read ------+--- an append failed --->
- *FAILED
- *	           +------------------------------------------------------------ a while later
- *------+
+ *	          partition open              log read
+ *	WAITING ----------------> LOADING --------------> ACTIVE
+ *	   ^                         |                      |
+ *	   |                  cannot be read         an append failed
+ *	   |                         v                      |
+ *	   +----- a while later -- FAILED <-----------------+
  *
  * Handlers send calls; see broker/api/join_group.c (one group) and describe_groups.c (many).
  */

@@ -1,24 +1,25 @@
 /*
- * The group coordinator of one partition of `__consumer_offsets` as a function of events: requests,
- *deadlines and the records of the log go in; records to append, answers and the next deadline come
- *out. Nothing here knows of sockets, files, clocks or shards.
+ * The group coordinator of one partition of `__consumer_offsets` as a function of events:
+ * requests, deadlines and the records of the log go in; records to append, answers and the next
+ * deadline come out. Nothing here knows of sockets, files, clocks or shards.
  *
  * Invariants:
  *  1. The state is ahead of the log by the records of steps whose append is under way. An answer
- *may leave when the records of its own step and of all earlier ones are readable; when an append
- *fails, the machine is thrown away and another one is loaded from the log.
- *  2. Replaying the records that were appended gives the same groups and offsets, but for what only
- *lives in memory: joins under way, pending members, deadlines.
+ *     may leave when the records of its own step and of all earlier ones are readable; when an
+ *     append fails, the machine is thrown away and another one is loaded from the log.
+ *  2. Replaying the records that were appended gives the same groups and offsets, but for what
+ *     only lives in memory: joins under way, pending members, deadlines.
  *  3. A request is answered exactly once. One that is parked (JoinGroup, SyncGroup) stands in its
- *member until then; it may be taken out by group_ask_abandon, and the member goes on without a
- *listener, as in Kafka.
+ *     member until then; it may be taken out by group_ask_abandon, and the member goes on without
+ *     a listener, as in Kafka.
  *  4. Groups, members and offsets are visited in the order in which they came.
  *
  *	struct group_step step;
  *	group_step_begin(&step, now, log_end);
  *	group_machine_ask(machine, &step, ask);
- *	... append step.records, send step.answers when that is done, set a timer for
- *group_machine_next_deadline_ms group_step_end(&step);
+ *	... append step.records, send step.answers when that is done,
+ *	    set a timer for group_machine_next_deadline_ms
+ *	group_step_end(&step);
  */
 #pragma once
 

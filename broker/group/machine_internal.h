@@ -1,21 +1,19 @@
 /*
  * What the files of the machine share. See machine.h for the invariants.
  *
- *	          first join                     delay over, all joined            leader's
- *assignment EMPTY ----------------> PREPARING -------------------------> COMPLETING
- *----------------------> STABLE ^                      ^   ^  |                                 | |
- *	  |                      |   |  | nobody left                     | join, leave, expiry |
- *the same
- *	  +----------------------|---|--+                                 | | |
- *+------------------------------------+                               |
- *	                         +------------------------------------------------------------------------+
+ *	        first join                delay over, all joined           leader's assignment
+ *	EMPTY -------------> PREPARING --------------------> COMPLETING -------------> STABLE
+ *	  ^                   |  ^  ^                            |                       |
+ *	  |    nobody left    |  |  |   join, leave, expiry      |                       |
+ *	  +-------------------+  |  +----------------------------+  join, leave, expiry  |
+ *	                         +-------------------------------------------------------+
  *	DEAD: the machine is being unloaded.
  */
 #pragma once
 
-#include "runtime/deadline.h"
 #include "broker/group/machine.h"
 #include "protocol/errors.h"
+#include "runtime/deadline.h"
 #include "runtime/map.h"
 
 enum group_state {

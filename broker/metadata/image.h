@@ -1,12 +1,12 @@
 /*
  * The metadata image: what one gets by applying the records of `__cluster_metadata` in order, and
- *nothing else. One immutable value that shares its structure with the versions before and after it,
- *so an update costs as much as the change; counted by references with atomic counters, so every
- *shard holds the version it was told of and lets go of it when it gets the next.
+ * nothing else. One immutable value that shares its structure with the versions before and after
+ * it, so an update costs as much as the change; counted by references with atomic counters, so
+ * every shard holds the version it was told of and lets go of it when it gets the next.
  *
  * Everything in it is kept as the record that a snapshot would hold: a partition is a
- *PartitionRecord with all changes merged in, a broker a RegisterBrokerRecord, a setting a
- *ConfigRecord. Accessors answer with views that live as long as the image is held.
+ * PartitionRecord with all changes merged in, a broker a RegisterBrokerRecord, a setting a
+ * ConfigRecord. Accessors answer with views that live as long as the image is held.
  *
  *	struct image *image = image_new();
  *	error = image_apply(&image, &record, offset, &why);

@@ -1,15 +1,17 @@
 /*
  * Partitions on their home shard: opened, changed and deleted as the metadata says.
  *
- *	      the image names it           its log is open
- *	(none) ---------------> OPENING ------------------> ONLINE --(its directory failed)-->
- *OFFLINE |                           |                                  |
- *	                           +---------------------------+------(gone from the
- *image)-------+--> DELETING --> (none)
+ *	      the image names it           its log is open          its directory failed
+ *	(none) ---------------> OPENING ------------------> ONLINE ----------------> OFFLINE
+ *	                           |                           |                        |
+ *	                           +------------+--------------+------------------------+
+ *	                                        | gone from the image
+ *	                                        v
+ *	                                    DELETING --> (none)
  *
  * Logs are opened and deleted by a few fibers a shard that take partitions off a queue; one that
- *leaves the image while its log is being opened or used is deleted when that is over. A topic that
- *is deleted and made again has another id, so its partitions are others.
+ * leaves the image while its log is being opened or used is deleted when that is over. A topic
+ * that is deleted and made again has another id, so its partitions are others.
  */
 #include "broker/replication/partition.h"
 

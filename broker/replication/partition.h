@@ -3,13 +3,14 @@
  *
  * Invariants:
  *  1. A partition's log, epochs and watermarks are touched on its home shard alone;
- * partition_home() says which that is, from the topic's id and the index, the same on every start
- * with as many shards.
- *  2. A part goes there and comes back exactly once, whatever happens to the partition. A part that
- * was routed by a newer image than the home shard has waits for that image; one that finds the
- * partition still opening waits for its log.
+ *     partition_home() says which that is, from the topic's id and the index, the same on every
+ *     start with as many shards.
+ *  2. A part goes there and comes back exactly once, whatever happens to the partition. A part
+ *     that was routed by a newer image than the home shard has waits for that image; one that
+ *     finds the partition still opening waits for its log.
  *  3. On a cluster of one the high watermark follows the readable end.
- *  4. A log is closed or deleted only when nobody uses it (partition_use) and no fiber works on it.
+ *  4. A log is closed or deleted only when nobody uses it (partition_use) and no fiber works on
+ *     it.
  */
 #pragma once
 

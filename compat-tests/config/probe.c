@@ -3,10 +3,11 @@
  * from standard input and prints a line for each step in the same form.
  *
  *	scenario	name
- *	static	name=value	(also: cluster, broker: dynamic; own: of a topic, group or
- *subscription) start describe	broker | cluster | topic | group | metrics
- *	alter	broker | topic | group | metrics	resource name	elr	whole
- *operation:name=value … rows
+ *	static	name=value	(also: cluster, broker: dynamic; own: of a topic, group or subscription)
+ *	start
+ *	describe	broker | cluster | topic | group | metrics
+ *	alter	broker | topic | group | metrics	resource name	elr	whole	operation:name=value …
+ *	rows
  */
 #include <errno.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /*
- * Our side of the log comparison: runs the operations that Logs.java wrote on a log of our own, or
- *tells what a log holds, as text. On the real machine, on real files.
+ * Our side of the log comparison: runs the operations that Logs.java wrote on a log of our own,
+ * or tells what a log holds, as text. On the real machine, on real files.
  *
  *	log_peer apply FOLDER CASES		makes FOLDER/topic-0
  *	log_peer read FOLDER clean|unclean	what FOLDER/topic-0 holds

@@ -1,7 +1,7 @@
 /*
  * Sending: memory by sendmsg, several pieces in one call; slices of files by sendfile as long as
- *they are in the page cache. A slice that is not is read by a disk thread into a chunk and sent
- *from there, so that the loop never waits for a disk:
+ * they are in the page cache. A slice that is not is read by a disk thread into a chunk and sent
+ * from there, so that the loop never waits for a disk:
  *
  *	cached? --yes--> sendfile
  *	   |no
@@ -11,8 +11,8 @@
  *	   v
  *	disk thread reads ----> send from the chunk ----> release it
  *
- * A chunk is never kept while the socket has no room: what it held is in the page cache by then, so
- *a peer that does not read holds no memory of ours.
+ * A chunk is never kept while the socket has no room: what it held is in the page cache by then,
+ * so a peer that does not read holds no memory of ours.
  */
 #include <errno.h>
 #include <stdlib.h>

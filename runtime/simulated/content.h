@@ -13,8 +13,8 @@
  *	dirty     seen and durable differ; the next sync writes it
  *	stranded  seen and durable differ, and nothing will write it: a sync failed, and the system
  *		  forgot that the page was dirty (what Linux does on several file systems)
- *	dropped   = clean, with the durable content: a sync failed, and the system threw the page
- *away
+ *	dropped   = clean, with the durable content: a sync failed, and the system threw the
+ *		  page away
  *
  * What a power cut leaves of each sector (512 bytes) of a dirty page is the old bytes, the new, or
  * rarely a part of each; the size goes to any value on the way from the durable one to the seen

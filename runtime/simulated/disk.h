@@ -3,14 +3,14 @@
  * and whether it fails, is the caller's to pick (see simulated_files.c).
  *
  * Invariants:
- *  1. A file's bytes are durable after disk_sync, a name after disk_sync_folder of its folder, and
- *     not before, though they may become so by themselves (write-out).
- *  2. A change of names (make, rename, unlink) survives a power cut wholly or not at all: a rename
- *     never loses the file, nor does it show it twice.
- *  3. Of the changes that were not synced any may survive, in any order, but for those of the same
- *     name: a later one survives only with the earlier.
+ *  1. A file's bytes are durable after disk_sync, a name after disk_sync_folder of its folder,
+ *     and not before, though they may become so by themselves (write-out).
+ *  2. A change of names (make, rename, unlink) survives a power cut wholly or not at all: a
+ *     rename never loses the file, nor does it show it twice.
+ *  3. Of the changes that were not synced any may survive, in any order, but for those of the
+ *     same name: a later one survives only with the earlier.
  *  4. A file lives as long as something refers to it: a name as seen, a durable name, or an
- * opening.
+ *     opening.
  */
 #pragma once
 

@@ -3,8 +3,9 @@
  *
  *	world_step
  *	  an event is due            -> event->fire: an operation happens, a message arrives, a
- *timer is due; it queues completions on shards (process_touch) else a shard has something -> one of
- *them, picked, runs one task or timer else                       -> time goes to the next event
+ *	                                timer is due; it queues completions on shards (process_touch)
+ *	  else a shard has something -> one of them, picked, runs one task or timer
+ *	  else                       -> time goes to the next event
  *
  * An end of a process, whatever the cause, goes through process_end, outside of its steps.
  */
