@@ -314,11 +314,11 @@ static void cold_slices(struct shard *shard, struct test *test)
 		if (i % 10 == 0)
 			posix_fadvise(linux_file_of(file)->fd, 0, 0, POSIX_FADV_DONTNEED);
 	}
-	/* Some leave while the disk reads for them. */
+	/* Some leave while the disk reads for them: all before the first step of anyone's send, as
+	 * a send that goes on may fit into the sockets' buffers as a whole. */
 	for (unsigned i = 0; i < READERS && !nobody_leaves; i += 5) {
 		socket_close(test->accepted[i]);
 		test->accepted[i] = NULL;
-		ensure(call_wait(shard, &sends[i]) == -ECANCELED);
 	}
 	while (open > 0) {
 		fiber_wait(shard);
