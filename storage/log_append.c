@@ -17,9 +17,9 @@
 #include "protocol/errors.h"
 #include "storage/log_internal.h"
 
-enum { ERROR_ARENA_SIZE = 64 << 10, FREE_APPENDS_MAX = 64 };
+enum { ERROR_ARENA_SIZE = 64 << 10, FREE_APPENDS_MAX = 512 };
 
-static void write_begin(struct log *log);
+static void write_soon(struct log *log);
 static void open_begin(struct log *log);
 
 /* ---- completion ---- */
@@ -54,7 +54,7 @@ static void private_give(struct log_store *store, struct log_append *op)
 		return;
 	}
 	private_clear(private);
-	list_push_back(&store->free_appends, &private->node);
+	list_push_front(&store->free_appends, &private->node); /* the warmest is taken next */
 	store->free_append_count++;
 }
 
@@ -86,14 +86,11 @@ void log_append_refuse(struct log_append *op, int16_t error_code)
 static struct log_append_private *private_take(struct log_store *store)
 {
 	struct list_node *node = list_pop_front(&store->free_appends);
-	struct log_append_private *private;
 
 	if (!node)
 		return calloc(1, sizeof(struct log_append_private));
 	store->free_append_count--;
-	private = container_of(node, struct log_append_private, node);
-	*private = (struct log_append_private){0};
-	return private;
+	return container_of(node, struct log_append_private, node); /* cleared when it was given */
 }
 
 /* From any shard: what is left here was refused, and is not reused. */
@@ -160,6 +157,24 @@ const struct log_ring_entry *log_ring_find(const struct log *log, int64_t offset
 }
 
 /* ---- checking ---- */
+
+/*
+ * The next batch of a checked append: *POSITION, 0 at first, moves behind it. The first header is
+ * kept, since nearly every append is one batch, and is looked at by each stage on its way.
+ */
+static bool append_batch_next(const struct log_append_private *private, uint32_t *position,
+	struct batch_header *ret_batch)
+{
+	if (*position == private->size)
+		return false;
+	if (*position == 0)
+		*ret_batch = private->first;
+	else
+		ensure(batch_next(private->bytes + *position, private->size - *position,
+			       ret_batch) > 0);
+	*position += (uint32_t)ret_batch->size;
+	return true;
+}
 
 static void batch_rules_fill(
 	const struct log *log, const struct log_append *op, struct batch_rules *rules)
@@ -302,6 +317,7 @@ static int16_t check_replica(struct log *log, struct log_append *op)
 
 static int16_t append_check(struct log *log, struct log_append *op)
 {
+	struct log_append_private *private = op->private_;
 	int16_t error_code = KAFKA_NONE;
 
 	switch (op->origin) {
@@ -316,9 +332,11 @@ static int16_t append_check(struct log *log, struct log_append *op)
 		error_code = check_replica(log, op);
 		break;
 	}
-	if (!error_code && op->private_->size > (uint32_t)log->config.segment_size_bytes)
+	if (!error_code && private->size > (uint32_t)log->config.segment_size_bytes)
 		error_code = KAFKA_RECORD_LIST_TOO_LARGE;
-	op->private_->checked = true;
+	if (!error_code && private->size > 0)
+		ensure(batch_next(private->bytes, private->size, &private->first) > 0);
+	private->checked = true;
 	return error_code;
 }
 
@@ -332,11 +350,9 @@ static struct append_span append_span(const struct log_append_private *private)
 {
 	struct append_span span = {.first_offset = -1, .last_offset = -1, .max_timestamp = -1};
 	struct batch_header batch;
-	int64_t size;
+	uint32_t position = 0;
 
-	for (uint32_t position = 0; position < private->size; position += (uint32_t)size) {
-		size = batch_next(private->bytes + position, private->size - position, &batch);
-		ensure(size > 0);
+	while (append_batch_next(private, &position, &batch)) {
 		if (span.first_offset < 0)
 			span.first_offset = batch.base_offset;
 		span.last_offset = batch.last_offset;
@@ -407,19 +423,16 @@ static int16_t producers_apply(struct log *log, struct log_append *op, bool *ret
 	struct producer_completed completed;
 	struct producer_change change;
 	struct batch_header batch;
-	uint32_t count = 0;
+	uint32_t position = 0, count = 0;
 	int16_t error_code;
-	int64_t size;
 
 	*ret_duplicate = false;
-	for (uint32_t position = 0; position < private->size; position += (uint32_t)size, count++) {
-		size = batch_next(private->bytes + position, private->size - position, &batch);
-		ensure(size > 0);
-	}
+	while (append_batch_next(private, &position, &batch))
+		count++;
 	if (changes_reserve(private, count) < 0)
 		return KAFKA_UNKNOWN_SERVER_ERROR;
-	for (uint32_t position = 0; position < private->size; position += (uint32_t)size) {
-		size = batch_next(private->bytes + position, private->size - position, &batch);
+	position = 0;
+	while (append_batch_next(private, &position, &batch)) {
 		if (check == PRODUCER_CLIENT && batch_has_producer_id(&batch)) {
 			duplicate = producer_state_duplicate(&log->producers, &batch);
 			if (duplicate) {
@@ -432,8 +445,9 @@ static int16_t producers_apply(struct log *log, struct log_append *op, bool *ret
 			}
 		}
 		error_code =
-			producer_state_apply(&log->producers, &batch, private->bytes + position,
-				check, op->transaction_version, &change, &completed);
+			producer_state_apply(&log->producers, &batch,
+				private->bytes + position - batch.size, check,
+				op->transaction_version, &change, &completed);
 		if (error_code) {
 			changes_revert(log, private);
 			return error_code;
@@ -459,7 +473,8 @@ static int16_t append_accept(struct log *log, struct log_append *op, bool *ret_d
 	uint32_t capacities[INDEX_KINDS];
 	struct segment_entries entries;
 	struct batch_header batch;
-	int64_t size, messages = 0;
+	uint32_t position = 0;
+	int64_t messages = 0;
 	int16_t error_code;
 	int changed;
 
@@ -468,8 +483,7 @@ static int16_t append_accept(struct log *log, struct log_append *op, bool *ret_d
 		return error_code;
 	log_index_capacities(log, capacities);
 	op->base_offset = -1;
-	for (uint32_t position = 0; position < private->size; position += (uint32_t)size) {
-		size = batch_next(private->bytes + position, private->size - position, &batch);
+	while (append_batch_next(private, &position, &batch)) {
 		if (op->base_offset < 0)
 			op->base_offset = batch.base_offset;
 		op->last_offset = batch.last_offset;
@@ -517,11 +531,10 @@ static int append_index(struct log *log, struct log_append *op)
 	uint32_t capacities[INDEX_KINDS];
 	struct segment_entries entries;
 	struct batch_header batch;
-	int64_t size;
+	uint32_t position = 0;
 
 	log_index_capacities(log, capacities);
-	for (uint32_t position = 0; position < private->size; position += (uint32_t)size) {
-		size = batch_next(private->bytes + position, private->size - position, &batch);
+	while (append_batch_next(private, &position, &batch)) {
 		segment_tail_advance(&active->tail, &batch,
 			(uint32_t)log->config.index_interval_bytes, capacities, &entries);
 		segment_index(active, &entries);
@@ -642,10 +655,8 @@ static void write_done(struct shard *shard, struct file_op *file_op)
 			log_fail(log, (int)result);
 		if (durable || !list_is_empty(&log->syncs))
 			log_sync_run(log);
-		write_begin(log);
 	}
-	if (!log->writing)
-		log_drain_wake(log);
+	log_drain_wake(log);
 	log_append_run(log);
 }
 
@@ -675,6 +686,27 @@ static void write_begin(struct log *log)
 	log->write_file = file_ref(active->file);
 	log->write_op = (struct file_op){.done = write_done};
 	file_write(log->shard, &log->write_op, log->write_file, log->parts, count, position);
+}
+
+static void write_due(struct shard *shard, struct task *task)
+{
+	struct log *log = container_of(task, struct log, write_task);
+
+	log->write_is_due = false;
+	write_begin(log);
+	if (!log->writing)
+		log_drain_wake(log);
+}
+
+/* As a step of its own: what the steps before it append goes into the same write. A client that
+ * pipelines a hundred requests costs one call into the kernel, not two. */
+static void write_soon(struct log *log)
+{
+	if (log->write_is_due || log->writing || log->opening || list_is_empty(&log->flying))
+		return;
+	log->write_is_due = true;
+	log->write_task.run = write_due;
+	shard_post(log->shard, &log->write_task);
 }
 
 static void open_done(struct shard *shard, struct file_op *file_op)
@@ -743,7 +775,7 @@ void log_append_run(struct log *log)
 			span = append_span(op->private_);
 			if (roll_is_due(log, op->private_->size, &span)) {
 				if (!list_is_empty(&log->flying))
-					return; /* run again when they are written */
+					break; /* run again when they are written */
 				log_roll_begin(log, max_of(span.first_offset, log->end));
 				return;
 			}
@@ -756,7 +788,7 @@ void log_append_run(struct log *log)
 		}
 		append_complete(op, error_code);
 	}
-	write_begin(log);
+	write_soon(log);
 }
 
 void log_append(struct log *log, struct log_append *op)

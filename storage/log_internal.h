@@ -97,7 +97,8 @@ struct log {
 	struct list flying;  /* accepted, in order; the first write_count are being written */
 	struct list durable; /* written, waiting for a sync */
 	uint32_t write_count;
-	bool writing;
+	bool writing, write_is_due; /* the latter: WRITE_TASK is queued */
+	struct task write_task;
 	uint32_t holds; /* reasons for which no append is taken from the queue */
 	bool opening, rolling;
 	int64_t roll_offset; /* while rolling */
@@ -143,6 +144,7 @@ struct log_append_private {
 	struct segment_tail after; /* the accepted tail behind it */
 	uint8_t *bytes;		   /* what is written: op->records, or a rebuilt copy */
 	uint32_t size;
+	struct batch_header first; /* of BYTES, once checked */
 	bool rebuilt, checked, durable, arena_used;
 	struct record_buffer buffer;	      /* the copy */
 	struct producer_change change;	      /* of the first batch */
