@@ -281,7 +281,11 @@ static int content_check(struct validation *validation, const uint8_t *data)
 	for (size_t position = 0; position < verdict->valid_size; position += header.size) {
 		int error;
 
-		ensure(batch_next(data + position, verdict->valid_size - position, &header) > 0);
+		if (position == 0)
+			header = verdict->first;
+		else
+			ensure(batch_next(data + position, verdict->valid_size - position,
+				       &header) > 0);
 		error = header_check(rules, verdict, &header);
 		if (!error)
 			error = records_check(validation, data + position, &header);
@@ -324,7 +328,9 @@ void batch_assign(const struct batch_rules *rules, const struct batch_verdict *v
 	ensure(!verdict->error && !verdict->rebuild && verdict->batch_count == 1);
 	batch_last_offset_set(data, base_offset + verdict->record_count - 1);
 	batch_partition_leader_epoch_set(data, leader_epoch);
-	batch_max_timestamp_set(data, rules->timestamp_type, verdict->max_timestamp);
+	if (batch_timestamp_type(&verdict->first) != rules->timestamp_type ||
+		verdict->first.max_timestamp != verdict->max_timestamp)
+		batch_max_timestamp_set(data, rules->timestamp_type, verdict->max_timestamp);
 }
 
 int batch_rebuild(struct compress_context *context, const struct batch_rules *rules,

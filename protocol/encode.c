@@ -225,7 +225,8 @@ static int encode_struct_pointer(struct encoder *e, const struct schema_plan *pl
 	return inner ? encode_struct(e, step->plan, inner) : 0;
 }
 
-static int encode_step(struct encoder *e, const struct schema_plan *plan,
+/* Inlined into the loop over a struct's steps, as in decode.c. */
+static inline __attribute__((always_inline)) int encode_step(struct encoder *e, const struct schema_plan *plan,
 	const struct schema_step *step, const void *from)
 {
 	const void *member = (const char *)from + step->offset;
