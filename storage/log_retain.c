@@ -270,6 +270,7 @@ static int truncate_fully(struct log *log, int64_t offset)
 static int truncate_to(struct log *log, int64_t offset)
 {
 	struct segment *segment;
+	bool segments_go;
 	int64_t floor;
 	int error;
 
@@ -284,7 +285,16 @@ static int truncate_to(struct log *log, int64_t offset)
 	ends_set(log, offset);
 	log->generation++;
 	log_ring_reset(log);
+	segments_go = floor + 1 < log->segment_count;
 	error = log_segments_delete(log, (uint32_t)floor + 1, log->segment_count);
+	/*
+	 * On the disk, too, what lies behind goes first: if a power cut left the cut and brought a
+	 * later segment back with its snapshot, recovery would take the gap for one that is meant.
+	 */
+	if (!error && segments_go)
+		error = log_snapshots_remove(log, offset + 1, INT64_MAX);
+	if (!error && segments_go)
+		error = fiber_sync_folder(log->shard, log->path);
 	if (error)
 		return error;
 	segment = log_active(log);

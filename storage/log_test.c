@@ -514,6 +514,8 @@ static void write_error(struct fixture *fixture)
 	struct log_slice slice;
 
 	must_eq(fixture_append_records(fixture->log, 5, 1).error_code, 0);
+	/* The new epoch is written behind it: the next operation shall be the append's. */
+	fiber_sleep(fixture->shard, NS_PER_S);
 	host_fail_operation(host, 1, EIO);
 	must_eq(fixture_append_records(fixture->log, 5, 1).error_code, KAFKA_KAFKA_STORAGE_ERROR);
 	must_eq(log_end(fixture->log), 5);
