@@ -430,7 +430,7 @@ void log_busy_end(struct log *log)
 void log_append_hold(struct log *log)
 {
 	log->holds++;
-	while (log->writing || log->write_is_due || log->opening || log->rolling || !list_is_empty(&log->flying))
+	while (log->checking || log->writing || log->write_is_due || log->opening || log->rolling || !list_is_empty(&log->flying))
 		log_drain_wait(log);
 }
 

@@ -17,7 +17,7 @@
 #include "protocol/errors.h"
 #include "storage/log_internal.h"
 
-enum { ERROR_ARENA_SIZE = 64 << 10, FREE_APPENDS_MAX = 512 };
+enum { FREE_APPENDS_MAX = 512 };
 
 static void write_soon(struct log *log);
 static void open_begin(struct log *log);
@@ -156,7 +156,7 @@ const struct log_ring_entry *log_ring_find(const struct log *log, int64_t offset
 	return ring_at(log, low);
 }
 
-/* ---- checking ---- */
+/* ---- walking ---- */
 
 /*
  * The next batch of a checked append: *POSITION, 0 at first, moves behind it. The first header is
@@ -174,170 +174,6 @@ static bool append_batch_next(const struct log_append_private *private, uint32_t
 			       ret_batch) > 0);
 	*position += (uint32_t)ret_batch->size;
 	return true;
-}
-
-static void batch_rules_fill(
-	const struct log *log, const struct log_append *op, struct batch_rules *rules)
-{
-	const struct log_config *config = &log->config;
-	int compression = config->compression == LOG_COMPRESSION_PRODUCER ? COMPRESSION_PRODUCER
-									  : config->compression;
-
-	*rules = (struct batch_rules){
-		.now_ms = shard_wall_ms(log->shard),
-		.timestamp_before_max_ms = config->timestamp_before_max_ms,
-		.timestamp_after_max_ms = config->timestamp_after_max_ms,
-		.decompressed_limit = log->store->options.decompressed_bytes_max,
-		.timestamp_type = config->timestamp_type,
-		.origin = op->origin == APPEND_CLIENT ? BATCH_ORIGIN_CLIENT
-						      : BATCH_ORIGIN_COORDINATOR,
-		.batch_size_max = config->max_message_bytes,
-		.compression = compression,
-		.compression_level =
-			compression == COMPRESSION_PRODUCER ||
-					config->compression_level != LOG_COMPRESSION_LEVEL_STANDARD
-				? config->compression_level
-				: compression_levels((enum compression)compression).standard,
-		.produce_version = op->produce_version,
-		.compacted = config->compact,
-	};
-}
-
-/* The answer's texts: they live in the operation's own arena. */
-static void verdict_tell(struct log *log, struct log_append *op, const struct batch_rules *rules,
-	const struct batch_verdict *verdict)
-{
-	struct arena *arena = &op->private_->arena;
-	struct str text = batch_verdict_text(rules, verdict, log->topic, log->partition, arena);
-
-	op->error_message = str_is_null(text) ? NULL : arena_printf(arena, "%.*s", STR_ARGS(text));
-	op->record_errors = arena_new_array(
-		arena, struct log_record_error, (size_t)verdict->record_error_listed);
-	if (!op->record_errors)
-		return;
-	for (int32_t i = 0; i < verdict->record_error_listed; i++) {
-		text = batch_record_error_text(
-			rules, &verdict->record_errors[i], log->topic, log->partition, arena);
-		op->record_errors[op->record_error_count++] = (struct log_record_error){
-			.batch_index = verdict->record_errors[i].index,
-			.message = str_is_null(text) ? NULL
-						     : arena_printf(arena, "%.*s", STR_ARGS(text)),
-		};
-	}
-}
-
-/* Offsets are given here: one batch comes out, in the request's bytes or rebuilt. */
-static int16_t check_client(struct log *log, struct log_append *op)
-{
-	struct log_append_private *private = op->private_;
-	struct compress_context *compress = log->store->compress;
-	struct batch_verdict verdict;
-	struct batch_rules rules;
-	int error;
-
-	batch_rules_fill(log, op, &rules);
-	arena_init(&private->arena, ERROR_ARENA_SIZE);
-	private->arena_used = true;
-	batch_validate(compress, &rules, op->records, op->size, &private->arena, &verdict);
-	if (verdict.error) {
-		verdict_tell(log, op, &rules, &verdict);
-		return batch_error_code(verdict.error);
-	}
-	private->bytes = op->records;
-	private->size = verdict.batch_count ? (uint32_t)verdict.valid_size : 0;
-	if (private->size == 0)
-		return KAFKA_NONE;
-	if (verdict.rebuild) {
-		record_buffer_init(&private->buffer, (size_t)log->config.segment_size_bytes);
-		private->rebuilt = true;
-		error = batch_rebuild(compress, &rules, &verdict, op->records, log->end,
-			op->leader_epoch, &private->buffer);
-		if (error)
-			return error == -ENOBUFS ? KAFKA_RECORD_LIST_TOO_LARGE
-						 : batch_error_code(error);
-		private->bytes = private->buffer.data;
-		private->size = (uint32_t) private->buffer.size;
-	} else {
-		batch_assign(&rules, &verdict, op->records, log->end, op->leader_epoch);
-	}
-	op->log_append_time_ms = rules.timestamp_type == TIMESTAMP_LOG_APPEND ? rules.now_ms : -1;
-	return KAFKA_NONE;
-}
-
-/* Batches of our own metadata log: offsets are given, everything else is as its writer made it. */
-static int16_t check_raft(struct log *log, struct log_append *op)
-{
-	struct log_append_private *private = op->private_;
-	struct batch_header batch;
-	int64_t offset = log->end, size;
-	uint32_t position = 0;
-
-	while ((size = batch_next(op->records + position, op->size - position, &batch)) > 0) {
-		if (batch.magic != 2 || batch_check(op->records + position, &batch) < 0)
-			return KAFKA_CORRUPT_MESSAGE;
-		batch_base_offset_set(op->records + position, offset);
-		batch_partition_leader_epoch_set(op->records + position, op->leader_epoch);
-		offset += batch.last_offset - batch.base_offset + 1;
-		position += (uint32_t)size;
-	}
-	if (size < 0 || position != op->size)
-		return KAFKA_CORRUPT_MESSAGE;
-	private->bytes = op->records;
-	private->size = position;
-	return KAFKA_NONE;
-}
-
-/* Offsets are there already and must go on where the log ends; a batch cut off at the end is left
- * out. */
-static int16_t check_replica(struct log *log, struct log_append *op)
-{
-	struct log_append_private *private = op->private_;
-	struct batch_header batch;
-	int64_t next = log->end, size;
-	uint32_t position = 0;
-
-	while ((size = batch_next(op->records + position, op->size - position, &batch)) > 0) {
-		if (batch_check(op->records + position, &batch) < 0)
-			return KAFKA_CORRUPT_MESSAGE;
-		/* A batch of a leader that we don't know yet comes again when we do (KIP-966). */
-		if (op->leader_epoch >= 0 && batch.magic >= 2 &&
-			batch.partition_leader_epoch > op->leader_epoch)
-			break;
-		if (batch.base_offset < next || batch.last_offset < batch.base_offset)
-			return KAFKA_OFFSET_OUT_OF_RANGE;
-		next = batch.last_offset + 1;
-		position += (uint32_t)size;
-	}
-	if (size < 0)
-		return KAFKA_CORRUPT_MESSAGE;
-	private->bytes = op->records;
-	private->size = position;
-	return KAFKA_NONE;
-}
-
-static int16_t append_check(struct log *log, struct log_append *op)
-{
-	struct log_append_private *private = op->private_;
-	int16_t error_code = KAFKA_NONE;
-
-	switch (op->origin) {
-	case APPEND_CLIENT:
-	case APPEND_COORDINATOR:
-		error_code = check_client(log, op);
-		break;
-	case APPEND_RAFT_LEADER:
-		error_code = check_raft(log, op);
-		break;
-	case APPEND_REPLICA:
-		error_code = check_replica(log, op);
-		break;
-	}
-	if (!error_code && private->size > (uint32_t)log->config.segment_size_bytes)
-		error_code = KAFKA_RECORD_LIST_TOO_LARGE;
-	if (!error_code && private->size > 0)
-		ensure(batch_next(private->bytes, private->size, &private->first) > 0);
-	private->checked = true;
-	return error_code;
 }
 
 /* ---- rolling ---- */
@@ -597,14 +433,6 @@ static void flying_fail(struct log *log, int16_t error_code)
 		op = container_of(list_pop_front(&log->flying), struct log_append, node);
 		append_complete(op, error_code);
 	}
-	/* It was checked against a log end that is not so any more. */
-	if (!list_is_empty(&log->queued)) {
-		op = container_of(list_first(&log->queued), struct log_append, node);
-		if (op->private_ && op->private_->checked) {
-			list_remove(&op->node);
-			append_complete(op, error_code);
-		}
-	}
 	if (epochs_changed)
 		log_epochs_changed(log);
 }
@@ -752,11 +580,12 @@ static void open_begin(struct log *log)
 
 void log_append_run(struct log *log)
 {
-	while (!list_is_empty(&log->queued) && !log->holds && !log->opening && !log->rolling) {
+	while (!list_is_empty(&log->queued) && !log->holds && !log->opening && !log->rolling &&
+		!log->checking) {
 		struct log_append *op =
 			container_of(list_first(&log->queued), struct log_append, node);
 		struct append_span span;
-		int16_t error_code = KAFKA_NONE;
+		int16_t error_code;
 		bool duplicate = false;
 
 		if (log->error) {
@@ -769,8 +598,12 @@ void log_append_run(struct log *log)
 			open_begin(log);
 			return;
 		}
-		if (!op->private_->checked)
-			error_code = append_check(log, op);
+		if (!op->private_->checked && !log_append_check(log, op))
+			break; /* goes on when that is done */
+		error_code = op->private_->check_error;
+		/* What it was checked against was taken back since. */
+		if (!error_code && op->private_->checked_end != log->end)
+			error_code = KAFKA_KAFKA_STORAGE_ERROR;
 		if (!error_code && op->private_->size > 0) {
 			span = append_span(op->private_);
 			if (roll_is_due(log, op->private_->size, &span)) {

@@ -34,6 +34,8 @@ struct log_store {
 	struct list open_segments; /* least recently used first */
 	uint32_t open_files;
 	struct compress_context *compress;
+	struct list free_checks; /* struct log_check, for checks on other threads */
+	uint32_t free_check_count;
 	struct list lookups; /* that need the disk */
 	uint32_t lookup_fibers;
 	struct list graves;	  /* struct log_grave, by time */
@@ -96,6 +98,7 @@ struct log {
 	struct list queued;	      /* log_append: not looked at yet */
 	struct list flying;  /* accepted, in order; the first write_count are being written */
 	struct list durable; /* written, waiting for a sync */
+	struct log_append *checking; /* the first in the queue, while another thread looks at it */
 	uint32_t write_count;
 	bool writing, write_is_due; /* the latter: WRITE_TASK is queued */
 	struct task write_task;
@@ -145,6 +148,8 @@ struct log_append_private {
 	uint8_t *bytes;		   /* what is written: op->records, or a rebuilt copy */
 	uint32_t size;
 	struct batch_header first; /* of BYTES, once checked */
+	int64_t checked_end;	   /* the log end that its offsets continue */
+	int16_t check_error;	   /* Kafka's */
 	bool rebuilt, checked, durable, arena_used;
 	struct record_buffer buffer;	      /* the copy */
 	struct producer_change change;	      /* of the first batch */
@@ -203,6 +208,16 @@ void log_ring_reset(struct log *log);
 /* The batch in the ring that holds OFFSET or is the first behind it; NULL when the ring doesn't
  * know. */
 const struct log_ring_entry *log_ring_find(const struct log *log, int64_t offset);
+
+/* ---- log_check.c ---- */
+
+/*
+ * Judges the batches of OP, the first of the queue, and gives them their offsets: private->checked,
+ * check_error, bytes, size. False: they take long, and another thread looks at them; log->checking
+ * is OP until then, and log_append_run is called afterwards.
+ */
+bool log_append_check(struct log *log, struct log_append *op);
+void log_checks_free(struct log_store *store);
 
 /* ---- log_sync.c ---- */
 

@@ -981,7 +981,7 @@ static int log_load(struct opening *opening)
 
 void log_free(struct log *log)
 {
-	ensure(log->fibers == 0 && !log->writing && !log->write_is_due && !log->opening && !log->syncing);
+	ensure(log->fibers == 0 && !log->checking && !log->writing && !log->write_is_due && !log->opening && !log->syncing);
 	ensure(list_is_empty(&log->queued) && list_is_empty(&log->flying) &&
 		list_is_empty(&log->durable));
 	list_remove(&log->node);

@@ -45,6 +45,7 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 	list_init(&store->closed);
 	list_init(&store->graves);
 	list_init(&store->free_appends);
+	list_init(&store->free_checks);
 	store->compress = compress_context_new();
 	if (!store->compress) {
 		free(store);
@@ -85,6 +86,7 @@ void log_store_free(struct log_store *store)
 		free(container_of(node, struct log_closed, node));
 	while ((node = list_pop_front(&store->free_appends)))
 		free(container_of(node, struct log_append_private, node));
+	log_checks_free(store);
 	compress_context_free(store->compress);
 	free(store);
 }
