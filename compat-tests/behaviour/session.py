@@ -15,6 +15,8 @@ import schema
 import wire
 
 NONE = 0
+LOADING = 14
+UNKNOWN_MEMBER_ID = 25
 RETRIABLE = {3, 5, 6, 9, 14, 15, 16, 74, 100, 103}  # not there yet: leader, coordinator, topic, topic id
 
 
@@ -243,8 +245,8 @@ class Session:
         return r['ProducerId'], r['ProducerEpoch']
 
     def coordinator(self, group):
-        """Waits until the group's coordinator is there."""
+        """Waits until the group's coordinator is there and has loaded; while it loads, Heartbeat answers no error."""
         self.prepare('FindCoordinator', 3, {'Key': group, 'KeyType': 0})
         self.prepare('Heartbeat', 4, {'GroupId': group, 'GenerationId': 0, 'MemberId': 'nobody'},
-                     lambda r: r['ErrorCode'] if r['ErrorCode'] in RETRIABLE else 0)
+                     lambda r: 0 if r['ErrorCode'] == UNKNOWN_MEMBER_ID else r['ErrorCode'] or LOADING)
         return group

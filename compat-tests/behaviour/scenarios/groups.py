@@ -1,4 +1,6 @@
 """Classic consumer groups: membership, generations, offsets, and their administration."""
+import threading
+import time
 
 
 def join(group, member='', protocols=(('range', b'meta'),), kind='consumer', session_ms=10000, rebalance_ms=10000,
@@ -160,12 +162,57 @@ def two_members(t):
         t.note(label + ' sees', len(answer['Members']))
 
 
+def many_at_once(t):
+    """Eight members come side by side, each as a client does: they end in one generation, and on the way nobody is
+    told more than to come again (79 MEMBER_ID_REQUIRED, 27 REBALANCE_IN_PROGRESS)."""
+    group, size = a_group(t), 8
+    connections = [t.connection(f'member {i}') for i in range(size)]
+    synced, answers, lock, deadline = {}, {}, threading.Lock(), time.monotonic() + 30
+
+    def call(connection, api, version, body):
+        connection.post(api, t.real(api, version), t.fitting(api, version, body))
+        answer = connection.take()
+        with lock:
+            answers.setdefault(answer['ErrorCode'], api)
+        return answer
+
+    def together():
+        return any(len(members) == size for members in synced.values())
+
+    def one(connection):
+        member = ''
+        while not together() and time.monotonic() < deadline:
+            joined = call(connection, t.api, t.version, join(group, member))
+            member = joined['MemberId']
+            if joined['ErrorCode']:
+                continue
+            rows = [(m['MemberId'], b'assigned') for m in joined['Members']]
+            generation = joined['GenerationId']
+            if call(connection, 'SyncGroup', 3, sync(group, member, generation, rows))['ErrorCode']:
+                continue
+            with lock:
+                synced.setdefault(generation, set()).add(member)
+            while not together() and time.monotonic() < deadline:
+                if call(connection, 'Heartbeat', 3, heartbeat(group, member, generation))['ErrorCode']:
+                    break
+                time.sleep(0.01)  # a client's pace; what is waited for is the error or the whole group
+
+    threads = [threading.Thread(target=one, args=(c,)) for c in connections]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    t.note('all in one generation', together())
+    t.note('told otherwise', {e: api for e, api in answers.items() if e not in (0, 27, 79)})
+
+
 def group_instance_without_support(t):
     t.ask(join(a_group(t), 'x' * 300, instance='i' if t.version >= 5 else None))
 
 
 JoinGroup = [first_member, unknown_member, empty_group_id, session_timeouts, no_protocols, other_protocol_type,
-             joining_again, static_member, several_protocols, two_members, group_instance_without_support]
+             joining_again, static_member, several_protocols, two_members, many_at_once,
+             group_instance_without_support]
 
 
 # --- SyncGroup -----------------------------------------------------------------------------------------------
