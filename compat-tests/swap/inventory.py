@@ -32,15 +32,49 @@ def _fetch_all(c, topic, topic_id, partition, start, end):
     return f'{count} batches {digest.hexdigest()[:16]}'
 
 
-def _offset(c, topic, partition, timestamp):
+def _offset(c, topic, partition, timestamp, isolation=0):
     """One ListOffsets answer; a partition whose leader is about to be one after a start is asked again."""
     deadline = time.monotonic() + 20
     while True:
-        row = c.call('ListOffsets', 7, {'ReplicaId': -1, 'Topics': [{'Name': topic, 'Partitions': [
-            {'PartitionIndex': partition, 'Timestamp': timestamp}]}]})['Topics'][0]['Partitions'][0]
+        row = c.call('ListOffsets', 7, {'ReplicaId': -1, 'IsolationLevel': isolation, 'Topics': [
+            {'Name': topic, 'Partitions': [{'PartitionIndex': partition, 'Timestamp': timestamp}]}],
+        })['Topics'][0]['Partitions'][0]
         if row['ErrorCode'] not in (3, 5, 6) or time.monotonic() > deadline:
             return row
         time.sleep(0.02)
+
+
+def _committed_view(c, topic, partition, start):
+    """What a reader of committed data gets: the records that are left when it drops the transactions it is told were
+    aborted, as clients do, and where it comes to a stop."""
+    stop = _offset(c, topic, partition, -1, isolation=1)
+    at, seen, aborted = start, [], {}
+    while at < stop['Offset']:
+        answer = c.call('Fetch', 12, {'ReplicaId': -1, 'MaxWaitMs': 500, 'MinBytes': 1, 'MaxBytes': 4 << 20,
+                                      'IsolationLevel': 1, 'SessionEpoch': -1, 'Topics': [
+                                          {'Topic': topic, 'Partitions': [{'Partition': partition, 'FetchOffset': at,
+                                                                           'PartitionMaxBytes': 4 << 20}]}]})
+        row = answer['Responses'][0]['Partitions'][0]
+        if row['ErrorCode'] or not row['Records']:
+            return f'error {row["ErrorCode"]} at {at} of {stop["Offset"]}'
+        if row['LastStableOffset'] != stop['Offset']:
+            return f'the last stable offset is {row["LastStableOffset"]} and {stop["Offset"]}'
+        for transaction in row['AbortedTransactions'] or ():
+            aborted.setdefault(transaction['ProducerId'], set()).add(transaction['FirstOffset'])
+        for batch in records.parse(row['Records']):
+            if 'partial' in batch:
+                break
+            if batch['base_offset'] >= stop['Offset']:
+                return f'a batch at {batch["base_offset"]} behind the last stable offset {stop["Offset"]}'
+            begun = [o for o in aborted.get(batch['producer_id'], ()) if o <= batch['base_offset']]
+            control = batch['attributes'] & 0x20
+            if control:
+                for offset in begun:
+                    aborted[batch['producer_id']].discard(offset)
+            elif not (begun and batch['attributes'] & 0x10):
+                seen += [(batch['base_offset'] + i, r['value']) for i, r in enumerate(batch['records'])]
+            at = batch['base_offset'] + batch['last_offset_delta'] + 1
+    return seen, stop['Offset']
 
 
 def take(node, groups=()):
@@ -68,6 +102,8 @@ def take(node, groups=()):
                     row[f'{index} content'] = _fetch_all(c, name, topic['TopicId'], index, *bounds)
                     middle = _offset(c, name, index, 1700000010500)
                     row[f'{index} by time'] = (middle['Offset'], middle['Timestamp'])
+                    if name.startswith('transactions-'):
+                        row[f'{index} committed'] = _committed_view(c, name, index, bounds[0])
     for group in groups:
         out['group ' + group] = committed(node, group)
     return out
