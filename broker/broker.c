@@ -21,6 +21,7 @@
 #include "broker/controller/controller.h"
 #include "broker/format.h"
 #include "broker/group/coordinator.h"
+#include "broker/replication/checkpoints.h"
 #include "broker/replication/directories.h"
 #include "broker/topic_settings.h"
 #include "broker/visit.h"
@@ -88,6 +89,8 @@ static void broker_config_update(struct broker *broker, const struct image *imag
 		config_update(broker->config, &cluster, &own, &report, &updated) == 0) {
 		config_unref(broker->config);
 		broker->config = updated;
+		if (broker->publishes && directories_cordon(broker))
+			directory_reports_changed(broker);
 	}
 	for (const struct config_finding *finding = report.first; finding; finding = finding->next)
 		log_event(&main_shard->logger, LOG_CONFIG_WARNING,
@@ -273,59 +276,6 @@ static void broker_controller_failed(void *argument, int error)
 	machine_exit(broker->shards[SHARD_MAIN].shard, EXIT_FAILURE);
 }
 
-/* A directory failed on one shard: all are told, each marks its own partitions. */
-struct folder_message {
-	struct task task;
-	struct broker *broker;
-	const char *folder;
-	int error;
-};
-
-static void folder_message_run(struct shard *shard, struct task *task)
-{
-	struct folder_message *message = container_of(task, struct folder_message, task);
-	struct broker_shard *here = broker_shard_of(shard);
-
-	log_store_folder_fail(here->log_store, message->folder);
-	partitions_folder_failed(here, message->folder);
-	if (here->index == SHARD_MAIN) {
-		struct log_dir *dir = log_dirs_by_path(here->broker->log_dirs, message->folder);
-		bool first = dir && !dir->error;
-		if (dir)
-			dir->error = message->error;
-		if (first) {
-			log_event(&here->logger, LOG_LOG_DIR_FAILED,
-				log_text("directory", message->folder),
-				log_errno("error", message->error));
-			bool any = false;
-			for (uint32_t i = 0; i < log_dirs_count(here->broker->log_dirs); i++)
-				any = any || !log_dirs_at(here->broker->log_dirs, i)->error;
-			/* As Kafka: without any directory, or without the metadata's, there is
-			 * nothing left to serve. */
-			if (!any || dir == log_dirs_metadata(here->broker->log_dirs))
-				machine_exit(shard, EXIT_FAILURE);
-		}
-	}
-	free(message);
-}
-
-void broker_folder_failed(void *argument, const char *folder, int error)
-{
-	struct broker_shard *shard = argument;
-	struct broker *broker = shard->broker;
-	const struct log_dir *dir = log_dirs_by_path(broker->log_dirs, folder);
-
-	for (unsigned i = 0; i < broker->shard_count; i++) {
-		struct folder_message *message = malloc(sizeof(*message));
-		ensure(message);
-		*message = (struct folder_message){.task.run = folder_message_run,
-			.broker = broker,
-			.folder = dir ? dir->path : folder,
-			.error = error};
-		shard_send(shard->shard, i, &message->task);
-	}
-}
-
 static void broker_logger_make(struct broker *broker, struct logger *logger)
 {
 	logger_init(logger, broker->options.sink, broker->options.sink_context,
@@ -347,7 +297,7 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 			config_long(broker->config, SETTING_LOG_FLUSH_SCHEDULER_INTERVAL_MS),
 		.retention_check_interval_ms =
 			config_long(broker->config, SETTING_LOG_RETENTION_CHECK_INTERVAL_MS),
-		.folder_failed = broker_folder_failed,
+		.folder_failed = directory_failed,
 		.argument = shard,
 	};
 	uint64_t seed;
@@ -357,6 +307,7 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 	shard_entropy(shard->shard, &seed, sizeof(seed));
 	shard->seed = seed;
 	map_init(&shard->partitions, seed);
+	map_init(&shard->folders, seed);
 	shard->log_store = log_store_new(shard->shard, &store);
 	shard->fetch_sessions = fetch_session_cache_new(shard->index, broker->shard_count,
 		(uint32_t)max_of(slots / (int32_t)broker->shard_count, 1), seed);
@@ -419,11 +370,7 @@ static int broker_register(struct broker *broker)
 			listeners[told].advertised_port = broker->listeners[i].address.port;
 		told++;
 	}
-	for (uint32_t i = 0; i < dir_count; i++) {
-		const struct log_dir *dir = log_dirs_at(broker->log_dirs, i);
-		directories[i] = (struct controller_directory){
-			.path = dir->path, .id = dir->id, .is_online = !dir->error};
-	}
+	directories_describe(broker, directories);
 	struct controller_registration registration = {
 		.listeners = listeners,
 		.listener_count = told,
@@ -509,20 +456,24 @@ static void broker_start_fiber(struct shard *shard, void *argument)
 			why ? why : "the metadata log could not be opened", error);
 		goto out;
 	}
-	error = directories_set_strays_aside(broker, controller_image(broker->controller));
+	directories_say_offline(broker);
+	error = directories_settle(broker, controller_image(broker->controller));
+	directories_cordon(broker);
 	broker->publishes = true;
 	broker_image_published(broker, controller_image(broker->controller));
 	if (error == 0)
 		error = broker_register(broker);
 	if (error == 0)
 		error = broker_visit_shards(broker, broker_shard_settle, NULL);
-	if (error == 0)
+	if (error == 0) {
+		directory_reports_begin(broker);
 		error = controller_unfence(broker->controller);
+	}
 	if (error < 0) {
 		broker_fail(broker, LOG_START_FAILED, "the logs or the registration", error);
 		goto out;
 	}
-	directories_checkpoint_start(broker);
+	checkpoints_start(broker);
 	broker->phase = BROKER_SERVING;
 	broker_say_serving(broker);
 	if (broker->options.serving)
@@ -582,6 +533,7 @@ static int broker_shard_done(struct broker_shard *shard, void *argument)
 	fetch_session_cache_free(shard->fetch_sessions);
 	log_store_free(shard->log_store);
 	map_done(&shard->partitions);
+	map_done(&shard->folders);
 	image_unref(shard->image);
 	config_unref(shard->config);
 	return 0;
@@ -595,13 +547,14 @@ static void broker_stop_fiber(struct shard *shard, void *argument)
 
 	broker_listeners_close(broker);
 	broker_visit_shards(broker, broker_shard_drain, NULL);
+	directory_reports_stop(broker);
 	int error = controller_shutdown(broker->controller);
-	directories_checkpoint_stop(broker);
+	checkpoints_stop(broker);
 	/* Recovery points after the logs' last sync: closing syncs, and the checkpoint tells what
 	 * closing reached. */
 	int close_error = broker_visit_shards(broker, broker_shard_sync, NULL);
 	if (close_error == 0)
-		close_error = directories_checkpoint(broker);
+		close_error = checkpoints_write(broker);
 	if (close_error == 0)
 		close_error = broker_visit_shards(broker, broker_shard_close, NULL);
 	int log_error = controller_close(broker->controller);
@@ -699,6 +652,7 @@ static void broker_start(struct shard *shard, void *argument)
 		list_init(&here->image_waiters);
 		list_init(&here->partition_work);
 		map_init(&here->partitions, 0);
+		map_init(&here->folders, 0);
 		broker_logger_make(broker, &here->logger);
 	}
 	for (unsigned i = 0; i < broker->shard_count; i++) {
@@ -722,6 +676,7 @@ int broker_new(const struct broker_options *options, struct broker **ret_broker)
 	broker->config = config_ref(options->config);
 	broker->node_id = config_node_id(options->config);
 	list_init(&broker->early);
+	directory_reports_init(broker);
 	list_init(&broker->producer_ids.waiting);
 	arena_init(&broker->producer_ids.arena, 1 << 20);
 	*ret_broker = broker;

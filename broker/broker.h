@@ -9,6 +9,7 @@
 #include "broker/controller/controller.h"
 #include "broker/metadata/image.h"
 #include "broker/observe/log.h"
+#include "broker/replication/directory_reports.h"
 #include "broker/request.h"
 #include "runtime/map.h"
 
@@ -76,6 +77,7 @@ struct broker_shard {
 
 	struct log_store *log_store;
 	struct map partitions; /* struct partition by key: those whose home this shard is */
+	struct map folders;    /* struct partition by folder: its owner */
 	struct list partition_work;
 	unsigned partition_fibers;
 	struct fiber *partition_waiter;
@@ -124,6 +126,7 @@ struct broker {
 	struct list early;   /* connections that came before the logs were open */
 	struct controller *controller;
 	struct log_dirs *log_dirs;
+	struct directory_reports directory_reports;
 	int64_t broker_epoch;
 	struct producer_id_blocks producer_ids;
 	struct timer checkpoint_timer;
@@ -138,10 +141,6 @@ struct broker {
 int broker_new(const struct broker_options *options, struct broker **ret_broker);
 struct program broker_program(struct broker *broker);
 void broker_free(struct broker *broker);
-
-/* A directory of log.dirs failed with ERROR, seen by SHARD (a struct broker_shard): every shard is
- * told, and its logs answer KAFKA_STORAGE_ERROR (KIP-112). */
-void broker_folder_failed(void *shard, const char *folder, int error);
 
 static inline struct broker_shard *broker_shard_of(struct shard *shard)
 {

@@ -133,8 +133,8 @@ struct log_recovery {
 
 /*
  * Opens a log, recovers it when the last shutdown was not clean, makes it when it is new.
- * RET_RECOVERY may be NULL. 0, -ENOMEM, or the errno of what could not be read or written (the
- * caller fails the folder).
+ * RET_RECOVERY may be NULL. 0, -ENOMEM, -EEXIST when partition.metadata names another topic, or the
+ * errno of what could not be read or written (the directory has failed then).
  */
 int log_open(struct log_store *store, const struct log_open *ask, struct log **ret_log,
 	struct log_recovery *ret_recovery);

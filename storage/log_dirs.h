@@ -3,8 +3,9 @@
  * meta.properties, scanned for partitions, with the checkpoints that say from where each log must
  * be recovered.
  *
- * Written by the main shard (open, strays, checkpoints); while logs are opened, the other shards
- * only read (log_dirs_find) and place new partitions (log_dirs_place, with an atomic count).
+ * Written by the main shard (open, strays, checkpoints). Other shards ask where a partition of
+ * theirs lies (log_dirs_take), place new ones and take leave of deleted ones: what they share is
+ * atomic, and an entry is its partition's home shard's alone.
  *
  * Invariants:
  *  1. The clean-shutdown file is gone, durably, before any log is opened, and comes back only
@@ -24,7 +25,8 @@ struct log_dirs;
 struct log_dir {
 	const char *path;
 	struct uuid id;
-	int error;		  /* 0, or the errno with which it failed: offline (KIP-112) */
+	int error; /* atomic: 0, or the errno with which it failed: offline (KIP-112) */
+	bool is_cordoned; /* atomic: takes no new partitions (cordoned.log.dirs) */
 	bool clean;		  /* the last stop closed its logs */
 	int64_t broker_epoch;	  /* of that stop; -1 */
 	uint32_t partition_count; /* atomic: found or placed here */
@@ -40,7 +42,8 @@ struct log_dir_entry {
 	uint32_t dir;
 	int64_t recovery_point, log_start,
 		high_watermark; /* of the checkpoints; 0 when not listed */
-	bool is_stray;
+	bool is_future; /* the unfinished copy of a replica that moves to this directory */
+	bool is_gone; /* set aside, or taken: by its partition, which may be deleted later */
 };
 
 struct log_dirs_options {
@@ -54,7 +57,7 @@ struct log_dirs_options {
  * (fiber) Locks and reads every directory. One that cannot be read is offline, unless it is the one
  * of the metadata or none would be left. 0 or: -ENOENT: not formatted; -EBUSY: another process has
  * the lock; -EINVAL: another node's or cluster's, or a foreign folder; -EIO and others. RET_WHY (in
- * ARENA) says it to the operator.
+ * ARENA) says it to the operator; of a directory that is offline, log_dir.error does.
  */
 int log_dirs_open(struct shard *shard, const struct log_dirs_options *options, struct arena *arena,
 	struct log_dirs **ret, const char **ret_why);
@@ -64,6 +67,7 @@ int log_dirs_unmark_clean(struct shard *shard, struct log_dirs *dirs);
 void log_dirs_free(struct log_dirs *dirs);
 
 struct str log_dirs_cluster_id(const struct log_dirs *dirs);
+/* Of log.dirs; the metadata's directory counts only when it is one of them. */
 uint32_t log_dirs_count(const struct log_dirs *dirs);
 struct log_dir *log_dirs_at(struct log_dirs *dirs, uint32_t index);
 /* The one that holds __cluster_metadata. */
@@ -75,29 +79,54 @@ int64_t log_dirs_previous_broker_epoch(const struct log_dirs *dirs);
 /* What the scan found, in the order of the directories' listings. */
 uint32_t log_dirs_entry_count(const struct log_dirs *dirs);
 struct log_dir_entry *log_dirs_entry_at(struct log_dirs *dirs, uint32_t index);
-/* NULL when there was no such folder (or it is a stray). */
-const struct log_dir_entry *log_dirs_find(
-	const struct log_dirs *dirs, struct str topic, int32_t partition);
-/* Where a new partition goes: the directory of that id, or the online one with the fewest
- * partitions; NULL when all are offline. */
+/* The partition's folder; NULL when there was none, or it was set aside or taken. */
+struct log_dir_entry *log_dirs_current(struct log_dirs *dirs, struct str topic, int32_t partition);
+/* The same, once. On the partition's home shard. */
+const struct log_dir_entry *log_dirs_take(
+	struct log_dirs *dirs, struct str topic, int32_t partition);
+/*
+ * Where a partition without a folder goes, and counts it there. ID is the directory that the
+ * metadata names: when it is one of these, it must be online. Otherwise (UUID_DIRECTORY_UNASSIGNED,
+ * or a directory that is in log.dirs no more) it is the online one with the fewest partitions that
+ * is not cordoned, the first of equals. NULL: there is none; or the partition may lie in a
+ * directory that is offline, as only UNASSIGNED says that it was never placed. On any shard.
+ */
 struct log_dir *log_dirs_place(struct log_dirs *dirs, const struct uuid *id);
+/* A partition of DIR was deleted, or could not be made. On any shard. */
+void log_dirs_leave(struct log_dir *dir);
+static inline bool log_dir_is_online(const struct log_dir *dir)
+{
+	return __atomic_load_n(&dir->error, __ATOMIC_RELAXED) == 0;
+}
+static inline bool log_dir_is_cordoned(const struct log_dir *dir)
+{
+	return __atomic_load_n(&dir->is_cordoned, __ATOMIC_RELAXED);
+}
+/* (main shard) A directory failed. False when it had failed before. */
+bool log_dir_fail(struct log_dir *dir, int error);
+/* (main shard) What cordoned.log.dirs says of DIR now. */
+void log_dir_cordon(struct log_dir *dir, bool is_cordoned);
 
 /* (fiber) The folder belongs to no partition of the metadata: renamed to "…-stray", and left for
- * the operator. */
+ * the operator. 1 when it was empty and not marked yet, as a crash leaves it: it is just removed. */
 int log_dirs_set_aside(struct shard *shard, struct log_dirs *dirs, struct log_dir_entry *entry);
+/* (fiber) FUTURE becomes the partition's folder, and what was that is deleted. */
+int log_dirs_promote(struct shard *shard, struct log_dirs *dirs, struct log_dir_entry *future);
 
-/* One log's row in the checkpoints of its directory. */
-struct log_checkpoint_row {
-	struct str topic; /* lives until the write is done */
+/* One log, as the checkpoints of its directory and DescribeLogDirs tell of it. */
+struct log_row {
+	struct str topic; /* lives as long as the row is used */
 	int32_t partition;
 	uint32_t dir;
 	int64_t recovery_point, log_start, high_watermark;
 	bool log_start_moved; /* log-start-offset-checkpoint lists only logs whose start is not
 				 their first segment's */
+	uint64_t size_bytes;
 };
 /* (fiber) Replaces the three checkpoint files of every directory that is online. The first error;
- * that directory is then offline. */
+ * FAILED is told of each directory whose disk refused. */
 int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
-	const struct log_checkpoint_row *rows, uint32_t count);
+	const struct log_row *rows, uint32_t count,
+	void (*failed)(void *argument, const char *folder, int error), void *argument);
 /* (fiber) Every log was closed: the next start need not recover. */
 int log_dirs_mark_clean(struct shard *shard, struct log_dirs *dirs, int64_t broker_epoch);

@@ -862,38 +862,47 @@ static int log_first_segment(struct log *log, int64_t offset)
 	return error;
 }
 
-/* Which topic the folder belongs to is durable before anything is in it. A file that is there
- * stays: the caller has compared it. */
-static int topic_id_write(struct log *log, const struct uuid *topic_id)
+/* Whose folder it is: 0 and the id, zero when nothing says so; or a negative errno. */
+static int folder_topic_id(struct log *log, const char *path, struct uuid *ret_id)
 {
-	char text[PARTITION_METADATA_TEXT_SIZE + 1], path[SEGMENT_PATH_SIZE_MAX];
-	struct file *file;
-	int error;
+	char *text;
+	size_t size;
+	int error = fiber_read_whole(log->shard, path, PARTITION_METADATA_FILE_LIMIT, &text, &size);
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path) >=
-		sizeof(path))
-		return -ENAMETOOLONG;
-	error = fiber_open(log->shard, path, FILE_READ, &file);
-	if (error != -ENOENT) {
-		if (error == 0)
-			file_unref(file);
-		return error;
-	}
-	partition_metadata_format(topic_id, text);
-	return fiber_replace(log->shard, path, text, strlen(text));
+	*ret_id = UUID_ZERO;
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	/* One that was torn before it was durable had no records behind it. */
+	if (partition_metadata_parse((struct str){text, (int32_t)size}, ret_id) < 0)
+		*ret_id = UUID_ZERO;
+	free(text);
+	return 0;
 }
 
-static int folder_make(struct log *log, const struct uuid *topic_id)
+/* Makes the folder, or finds it: its name, and which topic it belongs to, are durable before
+ * anything is in it. -EEXIST: it is another topic's. */
+static int folder_claim(struct log *log, const struct uuid *topic_id)
 {
+	char text[PARTITION_METADATA_TEXT_SIZE + 1], path[SEGMENT_PATH_SIZE_MAX];
+	struct uuid found;
 	int error = fiber_make_folder(log->shard, log->path);
 
 	if (error == -EEXIST)
 		error = 0;
 	else if (error == 0)
 		error = fiber_sync_folder(log->shard, log->folder);
-	if (error == 0 && !uuid_is_zero(topic_id))
-		error = topic_id_write(log, topic_id);
-	return error;
+	if (error || uuid_is_zero(topic_id))
+		return error;
+	if ((size_t)snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path) >=
+		sizeof(path))
+		return -ENAMETOOLONG;
+	error = folder_topic_id(log, path, &found);
+	if (error || uuid_equal(&found, topic_id))
+		return error;
+	if (!uuid_is_zero(&found))
+		return -EEXIST;
+	partition_metadata_format(topic_id, text);
+	return fiber_replace(log->shard, path, text, strlen(text));
 }
 
 static int log_load(struct opening *opening)
@@ -904,7 +913,7 @@ static int log_load(struct opening *opening)
 	int64_t end = 0;
 	int error;
 
-	error = folder_make(log, &ask->topic_id);
+	error = folder_claim(log, &ask->topic_id);
 	if (!error)
 		error = listing_load(opening);
 	if (!error)
@@ -1052,8 +1061,9 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 	if (!error && opening.log->epochs_dirty)
 		error = log_epochs_write(opening.log);
 	if (error) {
-		/* Damaged bytes are told to who asked; what the disk refuses fails the folder. */
-		if (error > -4000 && error != -ENOMEM && !opening.log->error)
+		/* Damaged bytes and a foreign folder are told to who asked; what the disk refuses
+		 * fails the folder. */
+		if (error > -4000 && error != -ENOMEM && error != -EEXIST && !opening.log->error)
 			log_fail(opening.log, error);
 		opening.log->closing = true;
 		while (opening.log->fibers > 0)

@@ -560,3 +560,31 @@ Test(log, a_deleted_log_leaves_nothing)
 	host_file_list(host, "data", name_count, &names);
 	must_eq(names, 0);
 }
+
+static void folder_is_foreign(struct fixture *fixture)
+{
+	struct log_open ask = {.folder = "data",
+		.name = "other-0",
+		.topic = STR("other"),
+		.topic_id = {{1, 2, 3}},
+		.config = fixture->config};
+	struct log *log;
+
+	must_eq(log_open(fixture->store, &ask, &log, NULL), 0);
+	must_eq(log_close(log), 0);
+	must_eq(log_open(fixture->store, &ask, &log, NULL), 0);
+	must_eq(log_close(log), 0);
+	ask.topic_id.octets[0] = 9;
+	must_eq(log_open(fixture->store, &ask, &log, NULL), -EEXIST);
+}
+
+/* partition.metadata is written by who makes the folder; another topic is kept out, and that is no
+ * failure of the disk. */
+Test(log, a_folder_of_another_topic_is_refused)
+{
+	struct fixture fixture;
+
+	fixture_init(&fixture, folder_is_foreign, NULL);
+	must_eq(fixture_run(world, host, &fixture), 0);
+	must_eq(fixture.folder_error, 0);
+}

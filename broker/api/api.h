@@ -37,7 +37,7 @@ bool topic_name_is_internal(struct str name);
  * the request's shard. The owner's array of errands lives in the request's arena.
  *
  *	errands_init(&errands, request, finished);
- *	errand_prepare(&errands, &mine->errand, topic_id, index, at_home);   for each
+ *	errand_prepare(&errands, &mine->errand, topic, index, at_home);   for each
  *	errands_go(&errands, first, count, stride)
  */
 struct errand {
@@ -57,8 +57,8 @@ struct errands {
 
 void errands_init(struct errands *errands, struct request *request,
 	void (*finished)(struct request *request));
-void errand_prepare(struct errands *errands, struct errand *errand, const struct uuid *topic_id,
-	int32_t index, void (*at_home)(struct errand *errand, struct partition *partition));
+void errand_prepare(struct errands *errands, struct errand *errand,
+	const struct image_topic *topic, int32_t index, void (*at_home)(struct errand *errand, struct partition *partition));
 /* Sends all that are prepared; FINISHED runs at once when there are none. */
 void errands_go(struct errands *errands);
 /* At home: done, with ERROR (0: none). */

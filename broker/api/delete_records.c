@@ -11,7 +11,7 @@ enum { OFFSET_HIGH_WATERMARK = -1 };
 
 struct delete_records_errand {
 	struct errand errand;
-	struct uuid topic_id;
+	const struct image_topic *topic;
 	int64_t offset;
 	int16_t refused; /* Kafka's error that was known without asking the partition */
 	struct delete_records_response_delete_records_partition_result *answer;
@@ -100,7 +100,7 @@ static void delete_records_topic(struct request *request, struct seen *seen,
 		if (!error && (index < 0 || index >= (int32_t)image_partition_count(topic)))
 			errand->refused = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 		if (topic)
-			errand->topic_id = topic->id;
+			errand->topic = topic;
 	}
 }
 
@@ -170,7 +170,7 @@ void handle_delete_records(struct request *request)
 		struct delete_records_errand *errand = &work->list[i];
 		errand->errand.error = errand->refused;
 		if (!errand->refused)
-			errand_prepare(&work->errands, &errand->errand, &errand->topic_id,
+			errand_prepare(&work->errands, &errand->errand, errand->topic,
 				errand->answer->partition_index, delete_records_at_home);
 	}
 	errands_go(&work->errands);

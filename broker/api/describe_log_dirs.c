@@ -7,32 +7,13 @@
 #include <stdlib.h>
 
 #include "broker/api/api.h"
-#include "broker/visit.h"
+#include "broker/replication/log_rows.h"
 #include "runtime/fiber.h"
-#include "storage/log_dirs.h"
 
-/* One log that is asked for; the name is a copy. */
-struct log_row {
-	struct str topic;
-	int32_t partition;
-	uint32_t dir;
-	uint64_t size_bytes;
-};
-
-struct shard_rows {
-	struct log_row *rows;
-	char *names;
-	uint32_t count;
-};
-
-struct describe_work {
-	struct request *request;
-	struct shard_rows *shards;
-};
-
-static bool is_asked(
-	const struct describe_log_dirs_request *message, const struct partition *partition)
+static bool is_asked(void *argument, const struct partition *partition)
 {
+	const struct describe_log_dirs_request *message = argument;
+
 	if (message->topics_count < 0)
 		return true;
 	for (int32_t i = 0; i < message->topics_count; i++) {
@@ -44,39 +25,6 @@ static bool is_asked(
 		}
 	}
 	return false;
-}
-
-static int rows_collect(struct broker_shard *shard, void *argument)
-{
-	struct describe_work *work = argument;
-	struct shard_rows *mine = &work->shards[shard->index];
-	struct log_dirs *dirs = shard->broker->log_dirs;
-	size_t name_bytes = 0;
-
-	map_for_each(node, &shard->partitions) name_bytes +=
-		(size_t)map_entry(node, struct partition, node)->topic.size;
-	mine->rows = calloc(max_of(shard->partitions.count, 1u), sizeof(*mine->rows));
-	mine->names = malloc(max_of(name_bytes, (size_t)1));
-	if (!mine->rows || !mine->names)
-		return -ENOMEM;
-	char *name = mine->names;
-	map_for_each(node, &shard->partitions)
-	{
-		struct partition *partition = map_entry(node, struct partition, node);
-		if (partition->state != PARTITION_ONLINE || partition->delete_wanted ||
-			!is_asked(work->request->message, partition))
-			continue;
-		const struct log_dir *dir = log_dirs_by_path(dirs, log_folder(partition->log));
-		memcpy(name, partition->topic.data, (size_t)partition->topic.size);
-		mine->rows[mine->count++] = (struct log_row){
-			.topic = {name, partition->topic.size},
-			.partition = partition->key.index,
-			.dir = (uint32_t)(dir - log_dirs_at(dirs, 0)),
-			.size_bytes = log_size_bytes(partition->log),
-		};
-		name += partition->topic.size;
-	}
-	return 0;
 }
 
 static int row_compare(const void *a, const void *b)
@@ -144,39 +92,30 @@ static struct str dir_absolute_path(struct request *request, const struct log_di
 	return str_from(arena_printf(&request->arena, "%s/%s", working, dir->path));
 }
 
-static int answer_fill(struct describe_work *work)
+static int answer_fill(struct request *request, struct log_rows *rows)
 {
-	struct request *request = work->request;
 	struct describe_log_dirs_response *response = request->response;
 	struct broker *broker = request->shard->broker;
 	struct shard *shard = request->shard->shard;
-	uint32_t dirs = log_dirs_count(broker->log_dirs), count = 0, from = 0;
-	int error = -ENOMEM;
+	uint32_t dirs = log_dirs_count(broker->log_dirs), from = 0;
 
-	for (unsigned i = 0; i < broker->shard_count; i++)
-		count += work->shards[i].count;
-	struct log_row *rows = calloc(max_of(count, 1u), sizeof(*rows));
 	response->results =
 		schema_new_array(&describe_log_dirs_response_describe_log_dirs_result_schema,
 			&request->arena, (int32_t)dirs);
-	if (!rows || !response->results)
-		goto out;
-	count = 0;
-	for (unsigned i = 0; i < broker->shard_count; i++) {
-		memcpy(rows + count, work->shards[i].rows, work->shards[i].count * sizeof(*rows));
-		count += work->shards[i].count;
-	}
-	qsort(rows, count, sizeof(*rows), row_compare);
+	if (!response->results)
+		return -ENOMEM;
+	qsort(rows->rows, rows->count, sizeof(*rows->rows), row_compare);
 	for (uint32_t i = 0; i < dirs; i++) {
 		const struct log_dir *dir = log_dirs_at(broker->log_dirs, i);
 		struct describe_log_dirs_response_describe_log_dirs_result *out =
 			&response->results[response->results_count++];
 		uint32_t end = from;
 
-		while (end < count && rows[end].dir == i)
+		while (end < rows->count && rows->rows[end].dir == i)
 			end++;
 		out->log_dir = dir_absolute_path(request, dir);
-		if (dir->error) {
+		out->is_cordoned = log_dir_is_cordoned(dir);
+		if (!log_dir_is_online(dir)) {
 			out->error_code = KAFKA_KAFKA_STORAGE_ERROR;
 		} else {
 			struct space_wait wait = {
@@ -190,32 +129,24 @@ static int answer_fill(struct describe_work *work)
 				out->usable_bytes = (int64_t)min_of(
 					wait.op.ret.space.free_bytes, (uint64_t)INT64_MAX);
 			}
-			if (!dir_fill(request, rows + from, end - from, out))
-				goto out;
+			if (!dir_fill(request, rows->rows + from, end - from, out))
+				return -ENOMEM;
 		}
 		from = end;
 	}
-	error = 0;
-out:
-	free(rows);
-	return error;
+	return 0;
 }
 
 static void describe_fiber(struct shard *shard, void *argument)
 {
 	struct request *request = argument;
-	struct broker *broker = request->shard->broker;
-	struct describe_work work = {.request = request,
-		.shards = calloc(broker->shard_count, sizeof(struct shard_rows))};
-	int error = work.shards ? broker_visit_shards(broker, rows_collect, &work) : -ENOMEM;
+	struct log_rows rows;
+	int error = log_rows_collect(
+		request->shard->broker, is_asked, (void *)(uintptr_t)request->message, &rows);
 
 	if (error == 0)
-		error = answer_fill(&work);
-	for (unsigned i = 0; work.shards && i < broker->shard_count; i++) {
-		free(work.shards[i].rows);
-		free(work.shards[i].names);
-	}
-	free(work.shards);
+		error = answer_fill(request, &rows);
+	log_rows_done(&rows);
 	if (error < 0)
 		request_out_of_memory(request);
 	else

@@ -150,7 +150,7 @@ void handle_describe_producers(struct request *request)
 			}
 			struct producers_errand *errand = &work->list[work->count++];
 			errand->answer = answer;
-			errand_prepare(&work->errands, &errand->errand, &topic->id, index,
+			errand_prepare(&work->errands, &errand->errand, topic, index,
 				producers_at_home);
 		}
 	}

@@ -26,21 +26,15 @@ void errands_init(
 	list_init(&errands->prepared);
 }
 
-void errand_prepare(struct errands *errands, struct errand *errand, const struct uuid *topic_id,
-	int32_t index, void (*at_home)(struct errand *errand, struct partition *partition))
+void errand_prepare(struct errands *errands, struct errand *errand,
+	const struct image_topic *topic, int32_t index, void (*at_home)(struct errand *errand, struct partition *partition))
 {
 	struct request *request = errands->request;
 
 	errand->errands = errands;
 	errand->at_home = at_home;
-	errand->part = (struct part){
-		.asker = request->shard,
-		.topic_id = *topic_id,
-		.index = index,
-		.image_offset = image_position(request->image).offset,
-		.at_home = errand_at_home,
-		.back = errand_back,
-	};
+	errand->part = (struct part){.at_home = errand_at_home, .back = errand_back};
+	part_address(&errand->part, request->shard, request->image, topic, index);
 	list_push_back(&errands->prepared, &errand->part.node);
 	errands->pending++;
 }

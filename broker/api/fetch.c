@@ -434,7 +434,7 @@ static int16_t fetch_resolve(
 	if (!topic || want->key.index < 0 ||
 		want->key.index >= (int32_t)image_partition_count(topic))
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	want->id = topic->id;
+	want->topic = topic;
 	want->is_stranger = plan->is_follower &&
 			    !partition_has_replica(image_partition(topic, want->key.index),
 				    request->version >= 15 ? message->replica_state.replica_id
@@ -527,10 +527,8 @@ static void fetch_begin(struct request *request)
 		part->want = want;
 		part->dirty = true;
 		part->diverging_epoch = -1;
-		part->part.asker = shard;
-		part->part.topic_id = want->id;
-		part->part.index = want->key.index;
-		part->part.image_offset = image_position(request->image).offset;
+		part_address(
+			&part->part, shard, request->image, want->topic, want->key.index);
 		want->part = part;
 	}
 	/* Kafka looks at the isolation level when there is something to read. */

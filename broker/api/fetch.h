@@ -40,7 +40,7 @@ struct fetch_want {
 
 	int16_t refused;	 /* Kafka's error that was known without asking the partition; 0 */
 	bool is_stranger;	 /* a follower asks that is no replica */
-	struct uuid id;		 /* of the topic in the image */
+	const struct image_topic *topic; /* in the request's image; NULL when refused */
 	struct fetch_part *part; /* NULL when refused */
 	struct fetch_session_partition *cached; /* of an incremental session */
 };

@@ -22,7 +22,7 @@ struct list_offsets_errand {
 	struct log_time_lookup lookup;
 	const struct list_offsets_request_list_offsets_partition *ask;
 	struct list_offsets_response_list_offsets_partition_response *answer;
-	struct uuid topic_id;
+	const struct image_topic *topic;
 	int64_t end;	  /* what the asker may see: nothing at or behind it is answered */
 	int64_t *offsets; /* version 0 */
 	int32_t offsets_count;
@@ -222,7 +222,7 @@ static bool list_offsets_ask(struct request *request, struct seen *seen,
 	struct list_offsets_errand *errand = &work->list[work->count++];
 	errand->ask = ask;
 	errand->answer = answer;
-	errand->topic_id = topic->id;
+	errand->topic = topic;
 	if (request->version == 0) {
 		int32_t room = min_of(ask->max_num_offsets, (int32_t)LIST_OFFSETS_OLD_STYLE_MAX);
 		errand->offsets = request_new_array(request, int64_t, (size_t)room + 1);
@@ -313,7 +313,7 @@ void handle_list_offsets(struct request *request)
 		struct list_offsets_errand *errand = &work->list[i];
 		/* One that was named again later is not asked for. */
 		if (!errand->answer->error_code)
-			errand_prepare(&work->errands, &errand->errand, &errand->topic_id,
+			errand_prepare(&work->errands, &errand->errand, errand->topic,
 				errand->ask->partition_index, list_offsets_at_home);
 	}
 	errands_go(&work->errands);

@@ -101,7 +101,7 @@ void handle_offset_for_leader_epoch(struct request *request)
 			errand->ask = &in->partitions[j];
 			errand->answer = answer;
 			errand_prepare(
-				&work->errands, &errand->errand, &topic->id, index, epoch_at_home);
+				&work->errands, &errand->errand, topic, index, epoch_at_home);
 		}
 	}
 	errands_go(&work->errands);

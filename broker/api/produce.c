@@ -284,10 +284,7 @@ static bool produce_topic(struct produce *produce,
 		part->produce = produce;
 		part->answer = answer;
 		part->records = data->records.bytes;
-		part->part.asker = request->shard;
-		part->part.topic_id = topic->id;
-		part->part.index = data->index;
-		part->part.image_offset = image_position(request->image).offset;
+		part_address(&part->part, request->shard, request->image, topic, data->index);
 		part->part.at_home = produce_at_home;
 		part->part.back = produce_part_back;
 	}

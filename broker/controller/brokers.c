@@ -3,8 +3,10 @@
  * ClusterControlManager and the handleBroker… methods of ReplicationControlManager).
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "broker/controller/partition_change.h"
+#include "runtime/uuid.h"
 
 /* What this release supports, as Kafka 4.3.1 tells it: a cluster's finalized levels must lie
  * within. The order is that of Kafka's registrations of controllers. */
@@ -61,6 +63,11 @@ int decide_register_controller(const struct decision *decision, const struct uui
 	return 0;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+	return uuid_compare(a, b);
+}
+
 static int fill_registration(const struct decision *decision,
 	const struct controller_registration *registration, struct register_broker_record *record)
 {
@@ -96,6 +103,8 @@ static int fill_registration(const struct decision *decision,
 		if (registration->directories[i].is_online)
 			record->log_dirs[record->log_dirs_count++] =
 				registration->directories[i].id;
+	qsort(record->log_dirs, (size_t)record->log_dirs_count, sizeof(*record->log_dirs),
+		compare_ids);
 	/* At levels without directories they are not told. */
 	if (decision_level(decision) < METADATA_VERSION_3_7_IV2)
 		record->log_dirs_count = 0;
@@ -176,6 +185,49 @@ int decide_unfence_broker(const struct decision *decision, int32_t broker_id)
 	return decide_leaders_and_isrs(decision, WITHOUT_LEADER, broker_id, -1, broker_id, -1);
 }
 
+static bool ids_contain(const struct uuid *ids, int32_t count, const struct uuid *id)
+{
+	for (int32_t i = 0; i < count; i++)
+		if (uuid_equal(&ids[i], id))
+			return true;
+	return false;
+}
+
+/* Kafka: ReplicationControlManager.handleDirectoriesOffline. */
+int decide_directories_online(const struct decision *decision, int32_t broker_id,
+	const struct uuid *online, int32_t count)
+{
+	const struct register_broker_record *broker = image_broker(decision->image, broker_id);
+	struct broker_registration_change_record *record;
+	struct uuid *left;
+	int32_t left_count = 0;
+	int error;
+
+	if (decision_level(decision) < METADATA_VERSION_3_7_IV2)
+		return 0;
+	left = arena_new_array(decision->records->arena, struct uuid,
+		(size_t)max_of(broker->log_dirs_count, 1));
+	if (!left)
+		return -ENOMEM;
+	for (int32_t i = 0; i < broker->log_dirs_count; i++) {
+		if (ids_contain(online, count, &broker->log_dirs[i])) {
+			left[left_count++] = broker->log_dirs[i];
+			continue;
+		}
+		error = decide_leaders_and_isrs_in(decision, broker_id, &broker->log_dirs[i]);
+		if (error < 0)
+			return error;
+	}
+	if (left_count == broker->log_dirs_count)
+		return 0;
+	record = add_change(decision, broker_id, 2);
+	if (!record)
+		return -ENOMEM;
+	record->log_dirs = left;
+	record->log_dirs_count = left_count;
+	return 0;
+}
+
 int decide_cordon(const struct decision *decision, int32_t broker_id,
 	const struct uuid *directories, int32_t count)
 {
@@ -189,8 +241,7 @@ int decide_cordon(const struct decision *decision, int32_t broker_id,
 		int32_t same = 0;
 
 		for (int32_t i = 0; i < count; i++)
-			for (int32_t j = 0; j < count; j++)
-				same += uuid_equal(&directories[i], &broker->cordoned_log_dirs[j]);
+			same += ids_contain(broker->cordoned_log_dirs, count, &directories[i]);
 		if (same == count)
 			return 0;
 	}

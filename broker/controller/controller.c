@@ -51,7 +51,7 @@ struct controller {
 	struct record_buffer buffer; /* batches of this round */
 	struct arena scratch;	     /* of this round's encoding */
 	bool broker_configs_changed;
-	struct controller_directory *directories; /* of the registration */
+	struct controller_directory *directories; /* of the node, as it last told */
 	int32_t directory_count;
 	bool snapshotting;
 
@@ -689,22 +689,15 @@ static int decide_broker(
 	return decide_register_broker(decision, &controller->ask.incarnation_id, argument);
 }
 
-/* The registration's directories stay known: what is cordoned is named by path. */
-static void keep_directories(
-	struct controller *controller, const struct controller_registration *registration)
+static void keep_directories(struct controller *controller,
+	const struct controller_directory *directories, int32_t count)
 {
-	controller->directories = memory_new(sizeof(*controller->directories) *
-					     (size_t)max_of(registration->directory_count, 1));
-	controller->directory_count = registration->directory_count;
-	for (int32_t i = 0; i < registration->directory_count; i++) {
-		const struct controller_directory *from = &registration->directories[i];
-		size_t size = strlen(from->path) + 1;
-		char *path = memory_new(size);
+	size_t size = sizeof(*directories) * (size_t)max_of(count, 1);
 
-		memcpy(path, from->path, size);
-		controller->directories[i] = *from;
-		controller->directories[i].path = path;
-	}
+	free(controller->directories);
+	controller->directories = memory_new(size);
+	memcpy(controller->directories, directories, sizeof(*directories) * (size_t)count);
+	controller->directory_count = count;
 }
 
 int controller_register(struct controller *controller,
@@ -712,7 +705,8 @@ int controller_register(struct controller *controller,
 {
 	int error;
 
-	keep_directories(controller, registration);
+	keep_directories(
+		controller, registration->directories, registration->directory_count);
 	error = run_node_op(controller, decide_controller, (void *)(uintptr_t)registration);
 
 	if (error == 0)
@@ -722,18 +716,6 @@ int controller_register(struct controller *controller,
 	if (error == 0)
 		*ret_epoch = controller->broker_epoch;
 	return error;
-}
-
-/* Is the directory one that cordoned.log.dirs names? */
-static bool is_cordoned(const struct controller *controller, const char *path)
-{
-	struct str_list cordoned = config_list(controller->config, SETTING_CORDONED_LOG_DIRS);
-
-	for (int32_t i = 0; i < cordoned.count; i++)
-		if (str_equal(cordoned.items[i], STR("*")) ||
-			str_equal(cordoned.items[i], str_from(path)))
-			return true;
-	return false;
 }
 
 /* What Kafka's heartbeats tell of: the directories that take no new replicas. */
@@ -747,10 +729,24 @@ static int decide_cordoned(
 	if (!cordoned)
 		return -ENOMEM;
 	for (int32_t i = 0; i < controller->directory_count; i++)
-		if (controller->directories[i].is_online &&
-			is_cordoned(controller, controller->directories[i].path))
+		if (controller->directories[i].is_online && controller->directories[i].is_cordoned)
 			cordoned[count++] = controller->directories[i].id;
 	return decide_cordon(decision, decision->node_id, cordoned, count);
+}
+
+static int decide_offline(
+	struct controller *controller, const struct decision *decision, void *argument)
+{
+	struct uuid *online = arena_new_array(
+		decision->arena, struct uuid, (size_t)max_of(controller->directory_count, 1));
+	int32_t count = 0;
+
+	if (!online)
+		return -ENOMEM;
+	for (int32_t i = 0; i < controller->directory_count; i++)
+		if (controller->directories[i].is_online)
+			online[count++] = controller->directories[i].id;
+	return decide_directories_online(decision, decision->node_id, online, count);
 }
 
 static int decide_unfence(
@@ -765,6 +761,15 @@ int controller_unfence(struct controller *controller)
 	int error = run_node_op(controller, decide_cordoned, NULL);
 
 	return error < 0 ? error : run_node_op(controller, decide_unfence, NULL);
+}
+
+int controller_directories_changed(struct controller *controller,
+	const struct controller_directory *directories, int32_t count)
+{
+	keep_directories(controller, directories, count);
+	int error = run_node_op(controller, decide_offline, NULL);
+
+	return error < 0 ? error : run_node_op(controller, decide_cordoned, NULL);
 }
 
 struct image *controller_image(const struct controller *controller)
@@ -815,8 +820,6 @@ static void controller_free(struct controller *controller)
 {
 	clock_done(&controller->no_op);
 	clock_done(&controller->elections);
-	for (int32_t i = 0; i < controller->directory_count; i++)
-		free((void *)(uintptr_t)controller->directories[i].path);
 	free(controller->directories);
 	if (controller->loader.image)
 		image_loader_done(&controller->loader);

@@ -74,10 +74,11 @@ struct controller_op {
 	struct task task;      /* private */
 };
 
+/* One of log.dirs. */
 struct controller_directory {
-	const char *path; /* of log.dirs */
-	struct uuid id;	  /* of its meta.properties */
+	struct uuid id; /* of its meta.properties; zero when that cannot be read */
 	bool is_online;
+	bool is_cordoned; /* takes no new replicas */
 };
 
 struct controller_open {
@@ -135,6 +136,10 @@ int controller_register(struct controller *controller,
 /* (fiber) The node has caught up with its registration and its logs are open: it becomes a leader
  * again. */
 int controller_unfence(struct controller *controller);
+/* (fiber) Directories of the registration have failed, or others are cordoned: what lay in those
+ * that failed is led from elsewhere, if it can be. DIRECTORIES are all of them, as they are now. */
+int controller_directories_changed(struct controller *controller,
+	const struct controller_directory *directories, int32_t count);
 
 /* On the controller's shard; the op comes back once. */
 void controller_submit(struct controller *controller, struct controller_op *op);

@@ -123,7 +123,7 @@ static int open_node(struct node *node, struct log_store *store)
 {
 	struct uuid directory_id = directory_of(node->shard);
 	struct controller_directory directory = {
-		.path = "/data", .id = directory_id, .is_online = true};
+		.id = directory_id, .is_online = true};
 	struct controller_open ask = {
 		.folder = "/data",
 		.directory_id = directory_id,

@@ -2,7 +2,8 @@
  * Decisions on an image with two brokers, of which the second is fenced: each case is a request and
  * the code and words with which Apache Kafka 4.3.1 answers it.
  */
-#include "broker/controller/decision.h"
+#include "broker/controller/partition_change.h"
+#include "runtime/uuid.h"
 
 #include <criterion/criterion.h>
 #include <stdarg.h>
@@ -687,4 +688,68 @@ Test(decision, replicas_move_between_directories)
 	decision = decision_now(NULL);
 	cr_assert_eq(decide_assign_replicas_to_dirs(&decision, &request, &response), 0);
 	cr_assert_eq(response.error_code, KAFKA_STALE_BROKER_EPOCH);
+}
+
+/* A directory fails: its partitions lose this leader, the registration is told what is left, and new
+ * replicas go there at once. Two directories, a partition in each; the records and their order are
+ * Kafka's. */
+Test(decision, a_failed_directory_leads_nothing)
+{
+	static const struct topic_ask there = {"a", 2, 1};
+	struct controller_registration registration = {
+		.rack = STR_NULL, .previous_broker_epoch = 10};
+	struct controller_directory directories[] = {
+		{.id = {{5}}, .is_online = true}, {.id = {{4}}, .is_online = true}};
+	const struct broker_registration_change_record *registered;
+	const struct partition_change_record *change;
+	struct uuid incarnation = {{9}};
+	struct decision decision;
+
+	registration.directories = directories;
+	registration.directory_count = 2;
+	decision = decision_now(NULL);
+	cr_assert_eq(decide_register_broker(&decision, &incarnation, &registration), 0);
+	apply();
+	/* In the order of ids, as Kafka sorts them. */
+	cr_assert_eq(image_broker(image, 1)->log_dirs[0].octets[0], 4);
+	decision = decision_now(NULL);
+	cr_assert_eq(decide_unfence_broker(&decision, 1), 0);
+	apply();
+	create_topics(&there, 1, false, NULL);
+	apply();
+	const struct image_topic *topic = image_topic_by_name(image, STR("a"));
+	decision = decision_now(NULL);
+	for (int i = 0; i < 2; i++) {
+		struct partition_change_record *assigned = metadata_records_add(
+			&records, CLUSTER_METADATA_PARTITION_CHANGE, 2);
+
+		cr_assert(uuid_equal(&image_partition(topic, i)->directories[0],
+			&UUID_DIRECTORY_UNASSIGNED));
+		assigned->topic_id = topic->id;
+		assigned->partition_id = i;
+		assigned->directories = &directories[i].id;
+		assigned->directories_count = 1;
+	}
+	apply();
+	decision = decision_now(NULL);
+	cr_assert_eq(decide_directories_online(&decision, 1, &directories[0].id, 1), 0);
+	cr_assert_eq(records.count, 2);
+	change = records.items[0].message;
+	cr_assert_eq(records.items[0].type, CLUSTER_METADATA_PARTITION_CHANGE);
+	cr_assert_eq(change->partition_id, 1);
+	cr_assert_eq(change->leader, -1);
+	cr_assert_eq(change->isr_count, 0);
+	cr_assert_eq(change->eligible_leader_replicas[0], 1);
+	registered = records.items[1].message;
+	cr_assert_eq(records.items[1].type, CLUSTER_METADATA_BROKER_REGISTRATION_CHANGE);
+	cr_assert_eq(records.items[1].version, 2);
+	cr_assert_eq(registered->log_dirs_count, 1);
+	cr_assert_eq(registered->log_dirs[0].octets[0], 5);
+	apply();
+	/* Told again, nothing is new. */
+	decision = decision_now(NULL);
+	cr_assert_eq(decide_directories_online(&decision, 1, &directories[0].id, 1), 0);
+	cr_assert_eq(records.count, 0);
+	decision = decision_now(NULL);
+	cr_assert_eq(default_directory(&decision, 1).octets[0], 5);
 }

@@ -466,3 +466,25 @@ int decide_leaders_and_isrs(const struct decision *decision, enum partition_sele
 	}
 	return 0;
 }
+
+int decide_leaders_and_isrs_in(
+	const struct decision *decision, int32_t broker_id, const struct uuid *directory)
+{
+	for (const struct image_topic *topic = image_topic_at(decision->image, 0); topic;
+		topic = image_topic_next(decision->image, topic)) {
+		uint32_t count = image_partition_count(topic);
+
+		for (uint32_t i = 0; i < count; i++) {
+			const struct partition_record *partition = image_partition_at(topic, i);
+			struct uuid is_in = partition_directory_of(partition, broker_id);
+			int error = !uuid_equal(&is_in, directory)
+					    ? 0
+					    : decide_leader_and_isr(decision, topic, partition,
+						      broker_id, -1, -1);
+
+			if (error < 0)
+				return error;
+		}
+	}
+	return 0;
+}

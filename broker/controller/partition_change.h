@@ -51,6 +51,10 @@ int decide_leaders_and_isrs(const struct decision *decision, enum partition_sele
 	int32_t broker_id, int32_t leaving_broker_id, int32_t joining_broker_id,
 	int32_t unclean_broker_id);
 
+/* The same for the partitions that a broker has in one of its directories, which has failed. */
+int decide_leaders_and_isrs_in(
+	const struct decision *decision, int32_t broker_id, const struct uuid *directory);
+
 /* The same for one partition. */
 int decide_leader_and_isr(const struct decision *decision, const struct image_topic *topic,
 	const struct partition_record *partition, int32_t leaving_broker_id,

@@ -354,7 +354,7 @@ void group_call_route_to(struct group_call *call, const struct image_topic *topi
 {
 	call->topic_id = topic->id;
 	call->index = index;
-	call->home = partition_home(call->request->home->broker->shard_count, &topic->id, index);
+	call->home = partition_home(call->request->home->broker->shard_count, topic->name, index);
 	call->routed = true;
 }
 
@@ -559,6 +559,7 @@ void group_partition_open(struct group_partition *place)
 	place->part_out = true;
 	place->part = (struct part){
 		.asker = place->shard,
+		.home = place->shard,
 		.topic_id = place->key.topic_id,
 		.index = place->key.index,
 		.image_offset = image_position(place->shard->image).offset,
@@ -642,7 +643,7 @@ static bool leads(
 	/* A leader that has not been elected yet (the broker is still fenced) will be this one, if
 	 * it is the last that is known. */
 	return record && partition_has_replica(record, broker->node_id) &&
-	       partition_home(broker->shard_count, &topic->id, index) ==
+	       partition_home(broker->shard_count, topic->name, index) ==
 		       coordinator->shard->index &&
 	       (record->leader == broker->node_id || record->leader == -1);
 }

@@ -1,75 +1,28 @@
 #include "broker/replication/directories.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "broker/visit.h"
+#include "broker/replication/directory_reports.h"
 #include "runtime/fiber.h"
-#include "storage/partition_metadata.h"
 
-/* Does the folder at PATH belong to TOPIC_ID? It is made when it isn't there. 0 when it is ours;
- * -EAGAIN while an earlier topic of the same name is still being deleted from it. */
-static int folder_claim(struct shard *shard, const char *parent, const char *path,
-	const struct uuid *topic_id, bool was_scanned)
-{
-	char metadata[4096 + sizeof("/" PARTITION_METADATA_FILE_NAME)];
-	struct uuid found;
-	char *text;
-	size_t size;
-	int error = fiber_make_folder(shard, path);
-
-	/* The log finds the folder made and does not see to its name any more. */
-	if (error == 0)
-		return fiber_sync_folder(shard, parent);
-	if (error != -EEXIST)
-		return error;
-	snprintf(metadata, sizeof(metadata), "%s/" PARTITION_METADATA_FILE_NAME, path);
-	error = fiber_read_whole(shard, metadata, PARTITION_METADATA_FILE_LIMIT, &text, &size);
-	/* Made before a crash and not marked yet, or renamed away this moment. */
-	if (error == -ENOENT)
-		return was_scanned ? 0 : -EAGAIN;
-	if (error < 0)
-		return error;
-	error = partition_metadata_parse((struct str){text, (int32_t)size}, &found);
-	free(text);
-	if (error < 0)
-		return was_scanned ? 0 : error;
-	return uuid_equal(&found, topic_id) ? 0 : -EAGAIN;
-}
+/* ---- opening ---- */
 
 int directories_partition_open(struct broker_shard *shard, struct partition *partition,
 	struct log **ret_log, struct log_recovery *ret_recovery)
 {
 	struct log_dirs *dirs = shard->broker->log_dirs;
 	const struct log_dir_entry *entry =
-		log_dirs_find(dirs, partition->topic, partition->key.index);
-	struct log_dir *dir;
-	char name[300];
+		log_dirs_take(dirs, partition->topic, partition->key.index);
+	struct log_dir *dir = entry ? log_dirs_at(dirs, entry->dir)
+				    : log_dirs_place(dirs, &partition->directory_id);
 
-	/* The scan is of the start: a topic of the same name that was made since has another id. */
-	if (entry && !uuid_is_zero(&entry->topic_id) &&
-		!uuid_equal(&entry->topic_id, &partition->key.topic_id))
-		entry = NULL;
-	dir = entry ? log_dirs_at(dirs, entry->dir)
-		    : log_dirs_place(dirs, &partition->directory_id);
-	if (!dir || dir->error)
-		return -EIO;
-	snprintf(name, sizeof(name), "%.*s-%d", STR_ARGS(partition->topic), partition->key.index);
-	char path[4096];
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir->path, name) >= sizeof(path))
-		return -ENAMETOOLONG;
-	int error = folder_claim(
-		shard->shard, dir->path, path, &partition->key.topic_id, entry != NULL);
-	if (error < 0) {
-		/* What the disk refuses fails the directory, as when a log can't be opened. */
-		if (error != -EAGAIN && error != -ENOMEM)
-			broker_folder_failed(shard, dir->path, error);
-		return error;
-	}
+	if (!dir || !log_dir_is_online(dir))
+		return -ENODEV;
+	partition->dir = dir;
 	struct log_open ask = {
 		.folder = dir->path,
-		.name = name,
+		.name = partition->folder.data,
 		.topic = partition->topic,
 		.topic_id = partition->key.topic_id,
 		.partition = partition->key.index,
@@ -83,178 +36,179 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 	return log_open(shard->log_store, &ask, ret_log, ret_recovery);
 }
 
-int directories_set_strays_aside(struct broker *broker, const struct image *image)
+/* ---- the start ---- */
+
+void directories_say_offline(struct broker *broker)
+{
+	for (uint32_t i = 0; i < log_dirs_count(broker->log_dirs); i++) {
+		const struct log_dir *dir = log_dirs_at(broker->log_dirs, i);
+
+		if (!log_dir_is_online(dir))
+			log_event(&broker->shards[SHARD_MAIN].logger, LOG_LOG_DIR_FAILED,
+				log_text("directory", dir->path), log_errno("error", dir->error));
+	}
+}
+
+/* Whose folder it is; NULL when the image knows no such replica here. As Kafka, a folder that does
+ * not say whose it is is nobody's. */
+static const struct partition_record *entry_owner(const struct broker *broker,
+	const struct image *image, const struct log_dir_entry *entry)
+{
+	const struct image_topic *topic = image_topic_by_id(image, &entry->topic_id);
+	const struct partition_record *partition =
+		topic && str_equal(topic->name, entry->topic)
+			? image_partition(topic, entry->partition)
+			: NULL;
+
+	return partition && partition_has_replica(partition, broker->node_id) ? partition : NULL;
+}
+
+static int stray_set_aside(struct broker *broker, struct log_dir_entry *entry)
 {
 	struct broker_shard *shard = &broker->shards[SHARD_MAIN];
-	uint32_t count = log_dirs_entry_count(broker->log_dirs);
+	int error = log_dirs_set_aside(shard->shard, broker->log_dirs, entry);
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct log_dir_entry *entry = log_dirs_entry_at(broker->log_dirs, i);
-		const struct image_topic *topic =
-			uuid_is_zero(&entry->topic_id) ? image_topic_by_name(image, entry->topic)
-						       : image_topic_by_id(image, &entry->topic_id);
-		const struct partition_record *partition =
-			topic ? image_partition(topic, entry->partition) : NULL;
-		if (partition && partition_has_replica(partition, broker->node_id))
-			continue;
-		int error = log_dirs_set_aside(shard->shard, broker->log_dirs, entry);
-		if (error < 0)
-			return error;
-		log_event(&shard->logger, LOG_LOG_STRAY, log_str("topic", entry->topic),
-			log_int("partition", entry->partition),
-			log_uuid("topic_id", &entry->topic_id),
-			log_text("directory", log_dirs_at(broker->log_dirs, entry->dir)->path));
-	}
+	if (error != 0)
+		return min_of(error, 0);
+	log_event(&shard->logger, LOG_LOG_STRAY, log_str("topic", entry->topic),
+		log_int("partition", entry->partition), log_uuid("topic_id", &entry->topic_id),
+		log_text("directory", log_dirs_at(broker->log_dirs, entry->dir)->path));
 	return 0;
 }
 
-/* ---- checkpoints ---- */
-
-/* What one shard's logs say; names live in the rows' own block, since a topic may go while the
- * files are written. */
-struct shard_rows {
-	struct log_checkpoint_row *rows;
-	char *names;
-	uint32_t count;
-};
-
-struct checkpoint_work {
-	struct shard_rows *shards;
-};
-
-static int rows_collect(struct broker_shard *shard, void *argument)
+/*
+ * A replica was moving to ENTRY's directory when the broker stopped. Kafka finishes the move when
+ * the metadata names that directory. Where there is nothing else it would begin an empty log and cut
+ * the copy back to that; here the copy is taken.
+ */
+static int future_settle(struct broker *broker, struct log_dir_entry *entry,
+	const struct partition_record *owner)
 {
-	struct checkpoint_work *work = argument;
-	struct shard_rows *mine = &work->shards[shard->index];
-	struct log_dirs *dirs = shard->broker->log_dirs;
-	size_t name_bytes = 0;
+	struct broker_shard *shard = &broker->shards[SHARD_MAIN];
+	struct log_dirs *dirs = broker->log_dirs;
+	const struct log_dir *dir = log_dirs_at(dirs, entry->dir);
+	struct uuid named = partition_directory_of(owner, broker->node_id);
+	int error;
 
-	map_for_each(node, &shard->partitions) name_bytes +=
-		(size_t)map_entry(node, struct partition, node)->topic.size;
-	mine->rows = calloc(max_of(shard->partitions.count, 1u), sizeof(*mine->rows));
-	mine->names = malloc(max_of(name_bytes, (size_t)1));
-	if (!mine->rows || !mine->names)
-		return -ENOMEM;
-	char *name = mine->names;
-	map_for_each(node, &shard->partitions)
-	{
-		struct partition *partition = map_entry(node, struct partition, node);
-		if (partition->state != PARTITION_ONLINE || partition->delete_wanted)
-			continue;
-		const struct log_dir *dir = log_dirs_by_path(dirs, log_folder(partition->log));
-		ensure(dir);
-		memcpy(name, partition->topic.data, (size_t)partition->topic.size);
-		mine->rows[mine->count++] = (struct log_checkpoint_row){
-			.topic = {name, partition->topic.size},
-			.partition = partition->key.index,
-			.dir = (uint32_t)(dir - log_dirs_at(dirs, 0)),
-			.recovery_point = log_recovery_point(partition->log),
-			.log_start = log_start(partition->log),
-			.high_watermark = log_high_watermark(partition->log),
-			.log_start_moved = log_start(partition->log) >
-					   log_first_segment_offset(partition->log),
-		};
-		name += partition->topic.size;
-	}
-	return 0;
-}
-
-int directories_checkpoint(struct broker *broker)
-{
-	struct checkpoint_work work = {
-		.shards = calloc(broker->shard_count, sizeof(struct shard_rows))};
-	struct log_checkpoint_row *rows = NULL;
-	uint32_t count = 0;
-	int error = -ENOMEM;
-
-	if (!work.shards)
-		return error;
-	error = broker_visit_shards(broker, rows_collect, &work);
-	for (unsigned i = 0; i < broker->shard_count; i++)
-		count += work.shards[i].count;
-	if (error == 0) {
-		rows = calloc(max_of(count, 1u), sizeof(*rows));
-		error = rows ? 0 : -ENOMEM;
-	}
-	if (error == 0) {
-		uint32_t filled = 0;
-		for (unsigned i = 0; i < broker->shard_count; i++) {
-			memcpy(rows + filled, work.shards[i].rows,
-				work.shards[i].count * sizeof(*rows));
-			filled += work.shards[i].count;
-		}
-		error = log_dirs_write_checkpoints(
-			broker->shards[SHARD_MAIN].shard, broker->log_dirs, rows, count);
-	}
-	for (unsigned i = 0; i < broker->shard_count; i++) {
-		free(work.shards[i].rows);
-		free(work.shards[i].names);
-	}
-	free(work.shards);
-	free(rows);
-	return error;
-}
-
-static void checkpoint_timer_set(struct broker *broker)
-{
-	struct shard *shard = broker->shards[SHARD_MAIN].shard;
-	/* Kafka writes the three files on three clocks; one file set at the shortest of them says
-	 * no less. */
-	const struct config *config = broker->options.config;
-	int64_t interval_ms =
-		config_long(config, SETTING_REPLICA_HIGH_WATERMARK_CHECKPOINT_INTERVAL_MS);
-	int64_t recovery_ms = config_int(config, SETTING_LOG_FLUSH_OFFSET_CHECKPOINT_INTERVAL_MS);
-	int64_t start_ms =
-		config_int(config, SETTING_LOG_FLUSH_START_OFFSET_CHECKPOINT_INTERVAL_MS);
-
-	interval_ms = min_of(interval_ms, recovery_ms);
-	interval_ms = min_of(interval_ms, start_ms);
-
-	timer_set(shard, &broker->checkpoint_timer,
-		shard_now_ns(shard) + (uint64_t)max_of(interval_ms, (int64_t)100) * NS_PER_MS);
-}
-
-static void checkpoint_fiber(struct shard *shard, void *argument)
-{
-	struct broker *broker = argument;
-	int error = directories_checkpoint(broker);
-
+	if (!uuid_equal(&named, &dir->id) &&
+		log_dirs_current(dirs, entry->topic, entry->partition))
+		return 0;
+	error = log_dirs_promote(shard->shard, dirs, entry);
 	if (error < 0)
-		log_event(&broker->shards[SHARD_MAIN].logger, LOG_CHECKPOINT_FAILED,
-			log_errno("error", error));
-	broker->checkpoint_runs = false;
-	if (broker->checkpoint_waiter)
-		fiber_wake(shard, broker->checkpoint_waiter);
-	else if (!broker->checkpoint_stopped)
-		checkpoint_timer_set(broker);
+		return error;
+	log_event(&shard->logger, LOG_LOG_MOVE_FINISHED, log_str("topic", entry->topic),
+		log_int("partition", entry->partition), log_text("directory", dir->path));
+	return 0;
 }
 
-static void checkpoint_due(struct shard *shard, struct timer *timer)
+int directories_settle(struct broker *broker, const struct image *image)
 {
-	struct broker *broker = container_of(timer, struct broker, checkpoint_timer);
+	struct broker_shard *shard = &broker->shards[SHARD_MAIN];
+	struct log_dirs *dirs = broker->log_dirs;
 
-	broker->checkpoint_runs = true;
-	if (fiber_start(shard, checkpoint_fiber, broker) < 0) {
-		broker->checkpoint_runs = false;
-		checkpoint_timer_set(broker);
+	/* Strays first: what is left of a name is then one topic's. */
+	for (int pass = 0; pass < 2; pass++) {
+		for (uint32_t i = 0; i < log_dirs_entry_count(dirs); i++) {
+			struct log_dir_entry *entry = log_dirs_entry_at(dirs, i);
+			struct log_dir *dir = log_dirs_at(dirs, entry->dir);
+			const struct partition_record *owner = entry_owner(broker, image, entry);
+			int error = 0;
+
+			if (entry->is_gone || !log_dir_is_online(dir))
+				continue;
+			if (pass == 0 && !owner)
+				error = stray_set_aside(broker, entry);
+			else if (pass == 1 && owner && entry->is_future)
+				error = future_settle(broker, entry, owner);
+			if (error < 0 && dir == log_dirs_metadata(dirs))
+				return error;
+			if (error < 0)
+				directory_failed(shard, dir->path, error);
+		}
+	}
+	return 0;
+}
+
+/* ---- failures ---- */
+
+struct failure_message {
+	struct task task;
+	struct log_dir *dir;
+	int error;
+};
+
+/* As Kafka: without any directory, or without the metadata's, there is nothing left to serve. */
+static bool is_served_still(struct log_dirs *dirs)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < log_dirs_count(dirs); i++)
+		any = any || log_dir_is_online(log_dirs_at(dirs, i));
+	return any && log_dir_is_online(log_dirs_metadata(dirs));
+}
+
+static void failure_run(struct shard *shard, struct task *task)
+{
+	struct failure_message *message = container_of(task, struct failure_message, task);
+	struct broker_shard *here = broker_shard_of(shard);
+	struct log_dir *dir = message->dir;
+
+	log_store_folder_fail(here->log_store, dir->path);
+	partitions_directory_failed(here, dir);
+	if (here->index == SHARD_MAIN && log_dir_fail(dir, message->error)) {
+		log_event(&here->logger, LOG_LOG_DIR_FAILED, log_text("directory", dir->path),
+			log_errno("error", message->error));
+		if (is_served_still(here->broker->log_dirs))
+			directory_reports_changed(here->broker);
+		else
+			machine_exit(shard, EXIT_FAILURE);
+	}
+	free(message);
+}
+
+void directory_failed(void *argument, const char *folder, int error)
+{
+	struct broker_shard *shard = argument;
+	struct broker *broker = shard->broker;
+	struct log_dir *dir = log_dirs_by_path(broker->log_dirs, folder);
+
+	ensure(dir);
+	for (unsigned i = 0; i < broker->shard_count; i++) {
+		struct failure_message *message = malloc(sizeof(*message));
+		ensure(message);
+		*message = (struct failure_message){
+			.task.run = failure_run, .dir = dir, .error = error};
+		shard_send(shard->shard, i, &message->task);
 	}
 }
 
-void directories_checkpoint_start(struct broker *broker)
+/* ---- cordons ---- */
+
+bool directories_cordon(struct broker *broker)
 {
-	broker->checkpoint_timer.fire = checkpoint_due;
-	checkpoint_timer_set(broker);
+	struct str_list names = config_list(broker->config, SETTING_CORDONED_LOG_DIRS);
+	bool changed = false;
+
+	for (uint32_t i = 0; i < log_dirs_count(broker->log_dirs); i++) {
+		struct log_dir *dir = log_dirs_at(broker->log_dirs, i);
+		bool cordoned = false;
+
+		for (int32_t j = 0; j < names.count; j++)
+			cordoned = cordoned || str_equal(names.items[j], STR("*")) ||
+				   str_equal(names.items[j], str_from(dir->path));
+		changed = changed || cordoned != log_dir_is_cordoned(dir);
+		log_dir_cordon(dir, cordoned);
+	}
+	return changed;
 }
 
-void directories_checkpoint_stop(struct broker *broker)
+void directories_describe(struct broker *broker, struct controller_directory *ret_directories)
 {
-	struct shard *shard = broker->shards[SHARD_MAIN].shard;
+	for (uint32_t i = 0; i < log_dirs_count(broker->log_dirs); i++) {
+		const struct log_dir *dir = log_dirs_at(broker->log_dirs, i);
 
-	broker->checkpoint_stopped = true;
-	timer_stop(shard, &broker->checkpoint_timer);
-	while (broker->checkpoint_runs) {
-		broker->checkpoint_waiter = fiber_current(shard);
-		fiber_wait(shard);
+		ret_directories[i] = (struct controller_directory){.id = dir->id,
+			.is_online = log_dir_is_online(dir),
+			.is_cordoned = log_dir_is_cordoned(dir)};
 	}
-	broker->checkpoint_waiter = NULL;
 }

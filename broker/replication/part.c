@@ -5,12 +5,24 @@
 #include "protocol/errors.h"
 #include "runtime/hash.h"
 
-unsigned partition_home(unsigned shard_count, const struct uuid *topic_id, int32_t index)
+unsigned partition_home(unsigned shard_count, struct str topic, int32_t index)
 {
 	/* Neighbouring partitions of a topic land on neighbouring shards. */
-	uint64_t topic = load_be64(topic_id->octets) ^ load_be64(topic_id->octets + 8);
+	uint64_t hash = hash_bytes(topic.data, (size_t)topic.size, 0);
 
-	return (unsigned)((hash_u64(topic) + (uint64_t)index) % shard_count);
+	return (unsigned)((hash + (uint64_t)index) % shard_count);
+}
+
+void part_address(struct part *part, struct broker_shard *asker, const struct image *image,
+	const struct image_topic *topic, int32_t index)
+{
+	struct broker *broker = asker->broker;
+
+	part->asker = asker;
+	part->home = &broker->shards[partition_home(broker->shard_count, topic->name, index)];
+	part->topic_id = topic->id;
+	part->index = index;
+	part->image_offset = image_position(image).offset;
 }
 
 static void part_back_run(struct shard *shard, struct task *task)
@@ -55,6 +67,9 @@ static void part_at_home(struct broker_shard *home, struct part *part)
 	case PARTITION_OFFLINE:
 		part_refuse(part, KAFKA_KAFKA_STORAGE_ERROR);
 		break;
+	case PARTITION_ABSENT:
+		part_refuse(part, KAFKA_NOT_LEADER_OR_FOLLOWER);
+		break;
 	case PARTITION_DELETING:
 		part_refuse(part, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
 		break;
@@ -68,11 +83,7 @@ static void part_home_run(struct shard *shard, struct task *task)
 
 void part_send(struct part *part)
 {
-	struct broker *broker = part->asker->broker;
-
 	part->error = 0;
-	part->home =
-		&broker->shards[partition_home(broker->shard_count, &part->topic_id, part->index)];
 	part->task.run = part_home_run;
 	shard_send(part->asker->shard, part->home->index, &part->task);
 }

@@ -3,8 +3,9 @@
  *
  * Invariants:
  *  1. A partition's log, epochs and watermarks are touched on its home shard alone;
- *     partition_home() says which that is, from the topic's id and the index, the same on every
- *     start with as many shards.
+ *     partition_home() says which that is, from the topic's name and the index, the same on every
+ *     start with as many shards. So topics that have one name one after the other meet there, and
+ *     the later one waits until the earlier one's folder is gone (partitions.c).
  *  2. A part goes there and comes back exactly once, whatever happens to the partition. A part
  *     that was routed by a newer image than the home shard has waits for that image; one that
  *     finds the partition still opening waits for its log.
@@ -17,10 +18,13 @@
 #include "broker/broker.h"
 #include "storage/log.h"
 
+struct log_dir;
+
 enum partition_state {
 	PARTITION_OPENING, /* its log is being opened */
 	PARTITION_ONLINE,
-	PARTITION_OFFLINE,  /* its directory failed: KAFKA_STORAGE_ERROR */
+	PARTITION_OFFLINE,  /* its directory failed, or its log can't be read: KAFKA_STORAGE_ERROR */
+	PARTITION_ABSENT,   /* its directory was offline from the start: NOT_LEADER_OR_FOLLOWER */
 	PARTITION_DELETING, /* gone from the image; its log is being deleted */
 };
 
@@ -35,17 +39,24 @@ struct partition {
 	struct map_node node;
 	struct partition_key key;
 	struct broker_shard *shard;
-	struct str topic; /* its name; the partition's own copy */
+	struct str folder; /* "topic-3"; the partition's own copy, ends with a NUL */
+	struct str topic;  /* its name: the beginning of FOLDER */
 	enum partition_state state;
-	struct log *log; /* NULL unless online */
+	struct log *log;     /* NULL unless it was opened */
+	struct log_dir *dir; /* where its log is, or will be made; NULL before that is known */
 	int32_t leader, leader_epoch, partition_epoch;
 	int32_t isr_count, replica_count, min_isr;
-	struct uuid directory_id; /* that the metadata assigns; zero: any */
+	struct uuid directory_id; /* that the metadata names (UUID_DIRECTORY_…, or one's own) */
 	struct log_config log_config;
+
+	struct map_node folder_node; /* in the shard's folders, when it is its folder's owner */
+	struct list heirs;	     /* later partitions of that folder, waiting for this one's end */
+	struct list_node heir_node;  /* among them, when it is not */
 
 	struct list_node work; /* in the shard's queue for fibers */
 	bool busy;	       /* a fiber has it */
 	bool delete_wanted;
+	bool directory_told; /* that its log is in another directory than the metadata says */
 	uint32_t users;	      /* appends and reads under way */
 	struct list waiting;  /* parts that came while it was opening */
 	struct list watchers; /* struct partition_watch */
@@ -58,7 +69,7 @@ static inline struct partition_key partition_key(const struct uuid *topic_id, in
 	return (struct partition_key){.topic_id = *topic_id, .index = index};
 }
 
-unsigned partition_home(unsigned shard_count, const struct uuid *topic_id, int32_t index);
+unsigned partition_home(unsigned shard_count, struct str topic, int32_t index);
 /* NULL when the shard has none. */
 struct partition *partition_find(
 	struct broker_shard *shard, const struct uuid *topic_id, int32_t index);
@@ -81,7 +92,7 @@ int partitions_sync(struct broker_shard *shard);
 /* (fiber) Closes every log for a clean stop; 0, or the first negative errno. */
 int partitions_close(struct broker_shard *shard);
 /* A directory has failed: its partitions answer KAFKA_STORAGE_ERROR. */
-void partitions_folder_failed(struct broker_shard *shard, const char *folder);
+void partitions_directory_failed(struct broker_shard *shard, const struct log_dir *dir);
 
 /* ---- parts ---- */
 
@@ -89,7 +100,7 @@ struct part {
 	struct task task;
 	struct list_node node; /* while it waits at home */
 	struct broker_shard *asker;
-	struct broker_shard *home; /* set by part_send */
+	struct broker_shard *home;
 	struct uuid topic_id;
 	int32_t index;
 	int64_t image_offset; /* image_position of the image that routed it */
@@ -100,7 +111,10 @@ struct part {
 	void (*back)(struct part *part);
 };
 
-/* From part->asker. The caller has set topic_id, index, image_offset, at_home and back. */
+/* Says whom the part is for: a partition of TOPIC, which is in ASKER's IMAGE. */
+void part_address(struct part *part, struct broker_shard *asker, const struct image *image,
+	const struct image_topic *topic, int32_t index);
+/* From part->asker, after part_address, with at_home and back set. */
 void part_send(struct part *part);
 void part_return(struct part *part);
 /* An image has arrived: what waited for it goes on. */

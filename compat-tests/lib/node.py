@@ -66,14 +66,17 @@ class Failed(Exception):
 
 
 class Node:
-    """A single combined node. `folder` holds server.properties, data/ and log; what exists there is kept."""
+    """A single combined node. `folder` holds server.properties, data/ and log; what exists there is kept. `data` may
+    be a list of log directories, of which the first has the metadata."""
     kind = 'node'
 
     def __init__(self, folder, settings=None, data=None, port=None, controller_port=None, cluster_id=CLUSTER_ID,
                  node_id=1):
         self.folder = os.path.abspath(folder)
         os.makedirs(self.folder, exist_ok=True)
-        self.data = os.path.abspath(data or os.path.join(self.folder, 'data'))
+        folders = data if isinstance(data, list) else [data or os.path.join(self.folder, 'data')]
+        self.log_dirs = [os.path.abspath(folder) for folder in folders]
+        self.data = self.log_dirs[0]
         self.port = port or free_port()
         self.controller_port = controller_port or free_port()
         self.cluster_id = cluster_id
@@ -91,7 +94,7 @@ class Node:
             'advertised.listeners': f'PLAINTEXT://127.0.0.1:{self.port}',
             'controller.listener.names': 'CONTROLLER',
             'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
-            'log.dirs': self.data,
+            'log.dirs': ','.join(self.log_dirs),
             'offsets.topic.replication.factor': 1,
             'offsets.topic.num.partitions': 4,
             'transaction.state.log.replication.factor': 1,
@@ -225,7 +228,8 @@ class Kafka(Node):
                 '-cp', os.path.join(self.jars, '*'), main, *arguments]
 
     def format(self):
-        os.makedirs(self.data, exist_ok=True)
+        for folder in self.log_dirs:
+            os.makedirs(folder, exist_ok=True)
         path = self.properties()
         run = subprocess.run(self.java('kafka.tools.StorageTool', 'format', '-t', self.cluster_id, '-c', path),
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -264,7 +268,8 @@ class Barnabas(Node):
         self.binary = os.path.abspath(binary or os.environ['BARNABAS'])
 
     def format(self):
-        os.makedirs(self.data, exist_ok=True)
+        for folder in self.log_dirs:
+            os.makedirs(folder, exist_ok=True)
         run = subprocess.run([self.binary, 'format', '--config', self.properties(), '--cluster-id', self.cluster_id],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
         if run.returncode:

@@ -25,9 +25,9 @@ def parse(output):
 class Plain:
     """Replaces what each node draws for itself by names in the order of appearance."""
 
-    def __init__(self, ports):
+    def __init__(self, ports, known):
         self.names, self.counts = {}, {}
-        self.ports = ports
+        self.ports, self.known = ports, known
 
     def name(self, value, key):
         if value not in self.names:
@@ -40,26 +40,33 @@ class Plain:
             return {k: self.value(v, k) for k, v in value.items()}
         if isinstance(value, list):
             return [self.value(v, key) for v in value]
+        if value in self.known:
+            return self.known[value]
         if key not in ('type', 'name') and isinstance(value, str) and UUID.match(value) and not value.startswith('AAAAAAAAAAAAAAAAAAAA'):
             return self.name(value, key)
         if key in ('port', 'Port') and value in self.ports:
             return '<port>'
         if isinstance(value, str):
+            for text, named in self.known.items():
+                value = value.replace(text, named)
             return re.sub(r'(?<![0-9])(\d{4,5})(?![0-9])',
                           lambda m: '<port>' if int(m[1]) in self.ports else m[0], value)
         return value
 
 
-def sequence(batches, ports):
+def sequence(batches, ports, known=None):
     """Comparable lines: one a record, without the no-ops that time alone decides, with batch boundaries.
 
-    Offsets that stand inside records (a broker's epoch is one) shift with the number of no-ops: they become names.
+    Offsets that stand inside records (a broker's epoch is one) shift with the number of no-ops: they become names,
+    as do the texts that the caller knows by one.
     """
-    plain, lines = Plain(ports), []
+    plain, lines = Plain(ports, known or {}), []
     kept = [(epoch, control, [r for r in found if r.get('type') != 'NO_OP_RECORD']) for epoch, control, found in batches]
     kept = [b for b in kept if b[2]]
     kept = _cordons_after_unfencing(kept)
+    ids = _order_of_topics(kept)
     for epoch, control, found in kept:
+        found = _changes_in_order(found, ids)
         lines.append(f'--- a batch of epoch {epoch}' + (' of control records' if control else ''))
         for record in found:
             row = plain.value(record)
@@ -69,6 +76,9 @@ def sequence(batches, ports):
             for field in ('features', 'endPoints'):  # Kafka writes them in the order of a hash map
                 if field in data:
                     data[field] = sorted(data[field], key=lambda e: e['name'])
+            for field in ('logDirs', 'cordonedLogDirs'):  # in the order of ids, which are drawn
+                if data.get(field):
+                    data[field] = sorted(data[field])
             text = row.get('text')
             lines.append(re.sub(r'\d{13}', '<time>', text) if text else json.dumps(row, sort_keys=True))
     return lines
@@ -77,9 +87,12 @@ def sequence(batches, ports):
 def _cordons_after_unfencing(batches):
     """That no directory is cordoned comes by a heartbeat of its own in Kafka, before or after the one that unfences
     the broker, as it happens: it gets a batch of its own behind the unfencing one."""
-    out, waiting = [], None
+    out, waiting, unfenced = [], None, False
     for epoch, control, found in batches:
-        cordons = [r for r in found if 'cordonedLogDirs' in r.get('data', {})
+        if any(r['type'] == 'REGISTER_BROKER_RECORD' for r in found):
+            unfenced = False
+        # Later ones stand where they are: an operator asked for them.
+        cordons = [r for r in found if 'cordonedLogDirs' in r.get('data', {}) and not unfenced
                    and r['type'] == 'BROKER_REGISTRATION_CHANGE_RECORD']
         others = [r for r in found if r not in cordons]
         waiting = waiting or ((epoch, control, cordons) if cordons else None)
@@ -87,8 +100,27 @@ def _cordons_after_unfencing(batches):
             out.append((epoch, control, others))
         if waiting and any(r.get('data', {}).get('fenced') == -1 for b in out[-2:] for r in b[2]):
             out.append(waiting)
-            waiting = None
+            waiting, unfenced = None, True
     return out + ([waiting] if waiting else [])
+
+
+def _order_of_topics(batches):
+    """Topic ids in the order in which the topics were made."""
+    made = [r['data']['topicId'] for _, _, found in batches for r in found if r['type'] == 'TOPIC_RECORD']
+    return {topic_id: place for place, topic_id in enumerate(made)}
+
+
+def _changes_in_order(found, ids):
+    """Neighbouring changes of partitions: Kafka gives them in the order of its hash maps."""
+    out, run = [], []
+    for record in found + [None]:
+        if record and record['type'] == 'PARTITION_CHANGE_RECORD':
+            run.append(record)
+            continue
+        out += sorted(run, key=lambda r: (ids.get(r['data']['topicId'], -1), r['data']['partitionId']))
+        out += [record] if record else []
+        run = []
+    return out
 
 
 def compare(theirs, ours):

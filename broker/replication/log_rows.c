@@ -1,0 +1,98 @@
+#include "broker/replication/log_rows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "broker/visit.h"
+
+/* What one shard's logs say; names live in its own block, since a topic may go while the rows are
+ * used. */
+struct log_rows_part {
+	struct log_row *rows;
+	char *names;
+	uint32_t count;
+};
+
+struct collecting {
+	struct log_rows_part *parts;
+	bool (*wants)(void *argument, const struct partition *partition);
+	void *argument;
+};
+
+static int part_collect(struct broker_shard *shard, void *argument)
+{
+	struct collecting *work = argument;
+	struct log_rows_part *mine = &work->parts[shard->index];
+	struct log_dirs *dirs = shard->broker->log_dirs;
+	size_t name_bytes = 0;
+
+	map_for_each(node, &shard->partitions) name_bytes +=
+		(size_t)map_entry(node, struct partition, node)->topic.size;
+	mine->rows = calloc(max_of(shard->partitions.count, 1u), sizeof(*mine->rows));
+	mine->names = malloc(max_of(name_bytes, (size_t)1));
+	if (!mine->rows || !mine->names)
+		return -ENOMEM;
+	char *name = mine->names;
+	map_for_each(node, &shard->partitions)
+	{
+		struct partition *partition = map_entry(node, struct partition, node);
+		if (partition->state != PARTITION_ONLINE || partition->delete_wanted ||
+			(work->wants && !work->wants(work->argument, partition)))
+			continue;
+		memcpy(name, partition->topic.data, (size_t)partition->topic.size);
+		mine->rows[mine->count++] = (struct log_row){
+			.topic = {name, partition->topic.size},
+			.partition = partition->key.index,
+			.dir = (uint32_t)(partition->dir - log_dirs_at(dirs, 0)),
+			.recovery_point = log_recovery_point(partition->log),
+			.log_start = log_start(partition->log),
+			.high_watermark = log_high_watermark(partition->log),
+			.log_start_moved = log_start(partition->log) >
+					   log_first_segment_offset(partition->log),
+			.size_bytes = log_size_bytes(partition->log),
+		};
+		name += partition->topic.size;
+	}
+	return 0;
+}
+
+int log_rows_collect(struct broker *broker,
+	bool (*wants)(void *argument, const struct partition *partition), void *argument,
+	struct log_rows *ret_rows)
+{
+	struct log_rows *all = ret_rows;
+	struct collecting work = {.wants = wants, .argument = argument};
+	uint32_t count = 0;
+	int error;
+
+	*all = (struct log_rows){.parts = calloc(broker->shard_count, sizeof(*all->parts)),
+		.part_count = broker->shard_count};
+	if (!all->parts)
+		return -ENOMEM;
+	work.parts = all->parts;
+	error = broker_visit_shards(broker, part_collect, &work);
+	if (error < 0)
+		return error;
+	for (unsigned i = 0; i < all->part_count; i++)
+		count += all->parts[i].count;
+	all->rows = calloc(max_of(count, 1u), sizeof(*all->rows));
+	if (!all->rows)
+		return -ENOMEM;
+	for (unsigned i = 0; i < all->part_count; i++) {
+		memcpy(all->rows + all->count, all->parts[i].rows,
+			all->parts[i].count * sizeof(*all->rows));
+		all->count += all->parts[i].count;
+	}
+	return 0;
+}
+
+void log_rows_done(struct log_rows *rows)
+{
+	for (unsigned i = 0; rows->parts && i < rows->part_count; i++) {
+		free(rows->parts[i].rows);
+		free(rows->parts[i].names);
+	}
+	free(rows->parts);
+	free(rows->rows);
+	*rows = (struct log_rows){0};
+}

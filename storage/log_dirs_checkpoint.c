@@ -1,0 +1,146 @@
+/*
+ * The checkpoints of the log directories: read at the start, replaced while the broker runs. A
+ * checkpoint that is missing or damaged costs time, never records.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "runtime/fiber.h"
+#include "storage/checkpoint_file.h"
+#include "storage/log_dirs_internal.h"
+
+#define RECOVERY_POINT_FILE "recovery-point-offset-checkpoint"
+#define LOG_START_FILE	    "log-start-offset-checkpoint"
+#define HIGH_WATERMARK_FILE "replication-offset-checkpoint"
+#define CLEANER_FILE	    "cleaner-offset-checkpoint"
+
+enum checkpoint_kind {
+	CHECKPOINT_RECOVERY_POINT,
+	CHECKPOINT_LOG_START,
+	CHECKPOINT_HIGH_WATERMARK,
+	CHECKPOINT_COUNT
+};
+
+static const char *const checkpoint_names[CHECKPOINT_COUNT] = {
+	[CHECKPOINT_RECOVERY_POINT] = RECOVERY_POINT_FILE,
+	[CHECKPOINT_LOG_START] = LOG_START_FILE,
+	[CHECKPOINT_HIGH_WATERMARK] = HIGH_WATERMARK_FILE,
+};
+
+static int64_t *checkpoint_field(struct log_dir_entry *entry, enum checkpoint_kind kind)
+{
+	return kind == CHECKPOINT_RECOVERY_POINT ? &entry->recovery_point
+	       : kind == CHECKPOINT_LOG_START	 ? &entry->log_start
+						 : &entry->high_watermark;
+}
+
+static int dir_read_checkpoint(
+	struct shard *shard, struct log_dirs *dirs, uint32_t index, enum checkpoint_kind kind)
+{
+	struct checkpoint_topic_offset *rows;
+	struct arena arena;
+	int32_t count;
+	char *text;
+	size_t size;
+	int error = log_dir_read(shard, &dirs->dirs[index], checkpoint_names[kind],
+		CHECKPOINT_FILE_LIMIT, &text, &size);
+
+	if (error == -ENOENT)
+		return 0;
+	if (error < 0)
+		return error;
+	arena_init(&arena, CHECKPOINT_FILE_LIMIT);
+	/* Without a checkpoint a log is recovered from its start: slower, never wrong. */
+	if (checkpoint_topic_offsets_parse(
+		    &arena, (struct str){text, (int32_t)size}, &rows, &count) == 0) {
+		for (int32_t i = 0; i < count; i++) {
+			struct entry_node *node = log_dirs_entry_in(
+				dirs, index, rows[i].topic, rows[i].partition);
+			if (node && rows[i].offset >= 0)
+				*checkpoint_field(&node->entry, kind) = rows[i].offset;
+		}
+	}
+	arena_done(&arena);
+	free(text);
+	return 0;
+}
+
+int log_dir_read_checkpoints(struct shard *shard, struct log_dirs *dirs, uint32_t index)
+{
+	int error = 0;
+
+	for (int kind = 0; kind < CHECKPOINT_COUNT && error == 0; kind++)
+		error = dir_read_checkpoint(shard, dirs, index, kind);
+	return error;
+}
+
+int log_dir_make_cleaner_checkpoint(struct shard *shard, const struct log_dir *dir)
+{
+	char path[LOG_DIRS_PATH_SIZE];
+	struct file *file;
+	int error = log_dir_path(path, dir, CLEANER_FILE);
+
+	if (error == 0)
+		error = fiber_open(shard, path, FILE_WRITE | FILE_CREATE, &file);
+	if (error == 0)
+		file_unref(file);
+	return error;
+}
+
+static int64_t row_offset(const struct log_row *row, enum checkpoint_kind kind)
+{
+	return kind == CHECKPOINT_RECOVERY_POINT ? row->recovery_point
+	       : kind == CHECKPOINT_LOG_START	 ? row->log_start
+						 : row->high_watermark;
+}
+
+static int dir_write_checkpoint(struct shard *shard, struct log_dirs *dirs, uint32_t index,
+	enum checkpoint_kind kind, const struct log_row *rows, uint32_t count)
+{
+	struct checkpoint_topic_offset *list = calloc(max_of(count, 1u), sizeof(*list));
+	struct arena arena;
+	int32_t filled = 0;
+	int error = -ENOMEM;
+
+	arena_init(&arena, CHECKPOINT_FILE_LIMIT);
+	if (!list)
+		goto out;
+	for (uint32_t i = 0; i < count; i++) {
+		if (rows[i].dir != index ||
+			(kind == CHECKPOINT_LOG_START && !rows[i].log_start_moved))
+			continue;
+		list[filled++] = (struct checkpoint_topic_offset){.topic = rows[i].topic,
+			.partition = rows[i].partition,
+			.offset = row_offset(&rows[i], kind)};
+	}
+	struct str text = checkpoint_topic_offsets_format(&arena, list, filled);
+	if (text.size < 0)
+		goto out;
+	error = log_dir_replace(shard, &dirs->dirs[index], checkpoint_names[kind], text);
+out:
+	arena_done(&arena);
+	free(list);
+	return error;
+}
+
+int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
+	const struct log_row *rows, uint32_t count,
+	void (*failed)(void *argument, const char *folder, int error), void *argument)
+{
+	int first_error = 0;
+
+	for (uint32_t i = 0; i < dirs->count; i++) {
+		const struct log_dir *dir = &dirs->dirs[i];
+		int error = 0;
+
+		for (int kind = 0; kind < CHECKPOINT_COUNT && error == 0 && log_dir_is_online(dir);
+			kind++)
+			error = dir_write_checkpoint(shard, dirs, i, kind, rows, count);
+		first_error = first_error ? first_error : error;
+		/* Without room the old file still stands: recovery reads more than it would have
+		 * to. */
+		if (error < 0 && error != -ENOMEM && error != -ENOSPC)
+			failed(argument, dir->path, error);
+	}
+	return first_error;
+}
