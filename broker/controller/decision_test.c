@@ -561,6 +561,9 @@ Test(decision, features_change_only_where_all_support_it)
 		{"no.version", 1, 1, KAFKA_INVALID_UPDATE_VERSION,
 			"Invalid update version 1 for feature no.version. Local controller 1 does "
 			"not support this feature."},
+		{"no.version", 0, 1, KAFKA_INVALID_UPDATE_VERSION,
+			"Invalid update version 0 for feature no.version. Feature no.version not "
+			"found."},
 		{"eligible.leader.replicas.version", 0, 1, KAFKA_INVALID_UPDATE_VERSION,
 			"Invalid update version 0 for feature eligible.leader.replicas.version. "
 			"Can't downgrade the version of this "

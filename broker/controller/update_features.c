@@ -114,8 +114,12 @@ static struct decision_error check_dependencies(
 	const struct update *update, int proposed_metadata_version)
 {
 	const struct feature_row *row = feature_find(update->name);
-	int16_t needs = row->needs_metadata_version[update->level];
+	int16_t needs;
 
+	/* Level 0 of a feature that nobody has ever heard of: supported, as every lack is. */
+	if (!row)
+		return INVALID(update, "Feature %.*s not found.", STR_ARGS(update->name));
+	needs = row->needs_metadata_version[update->level];
 	if (needs > proposed_metadata_version)
 		return INVALID(update,
 			"%s could not be set to %d because it depends on metadata.version level %d",

@@ -223,21 +223,29 @@ static int16_t commit_validate(
 	return group->state == GROUP_COMPLETING_REBALANCE ? KAFKA_REBALANCE_IN_PROGRESS : 0;
 }
 
+/* When an offset with a retention of its own goes; never, when that is beyond all time. */
+static int64_t expire_timestamp(const struct group_machine *machine, const struct group_ask *ask)
+{
+	int64_t retention_ms = ((const struct offset_commit_request *)ask->message)->retention_time_ms;
+	int64_t expire_ms;
+
+	if (retention_ms == -1 || ask->version < 2 || ask->version > 4)
+		return -1;
+	return __builtin_add_overflow(machine->now.wall_ms, retention_ms, &expire_ms) ? INT64_MAX
+										       : expire_ms;
+}
+
 static int16_t commit_one(struct group_machine *machine, struct group *group,
 	const struct group_ask *ask, const struct offset_commit_request_topic *topic,
 	const struct offset_commit_request_partition *partition)
 {
-	const struct offset_commit_request *message = ask->message;
 	struct offset_value value = {
 		.offset = partition->committed_offset,
 		.leader_epoch = partition->committed_leader_epoch,
 		.commit_timestamp_ms = ask->version == 1 && partition->commit_timestamp != -1
 					       ? partition->commit_timestamp
 					       : machine->now.wall_ms,
-		.expire_timestamp_ms =
-			message->retention_time_ms == -1 || ask->version < 2 || ask->version > 4
-				? -1
-				: machine->now.wall_ms + message->retention_time_ms,
+		.expire_timestamp_ms = expire_timestamp(machine, ask),
 		.topic_id = topic->topic_id,
 		.metadata = str_is_null(partition->committed_metadata)
 				    ? STR("")
@@ -497,7 +505,8 @@ static bool offset_is_expired(const struct group *group, const struct group_offs
 	/* Clients before 2.1 may say it themselves. */
 	if (offset->value.expire_timestamp_ms != -1)
 		return machine->now.wall_ms >= offset->value.expire_timestamp_ms;
-	return machine->now.wall_ms - begin_ms >= machine->limits.retention_ms;
+	/* The beginning may be any number that a client said. */
+	return begin_ms <= machine->now.wall_ms - machine->limits.retention_ms;
 }
 
 /* False when there were too many for one step. */
