@@ -528,6 +528,7 @@ static int broker_shard_close(struct broker_shard *shard, void *argument)
 static int broker_shard_done(struct broker_shard *shard, void *argument)
 {
 	ensure(list_is_empty(&shard->connections) && list_is_empty(&shard->image_waiters));
+	timer_stop(shard->shard, &shard->pressure);
 	request_cache_done(shard);
 	group_coordinator_free(shard->groups);
 	fetch_session_cache_free(shard->fetch_sessions);

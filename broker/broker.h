@@ -70,6 +70,8 @@ struct broker_shard {
 	unsigned free_request_count;
 	int32_t request_size_max;    /* socket.request.max.bytes */
 	uint32_t inbox_size_max;     /* larger frames get a buffer of their own */
+	unsigned waiting_for_memory; /* connections */
+	struct timer pressure;	     /* looks after them: see pressure.h */
 	size_t response_arena_bytes; /* what a response may take beyond its request's allowance */
 	uint64_t idle_max_ns;	     /* connections.max.idle.ms; 0: never */
 	bool draining;		     /* no new connections */

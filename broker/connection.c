@@ -7,7 +7,8 @@
  *     parsed. Requests run side by side only when all of them have HANDLER_OVERLAPS.
  *  2. Nothing is received while REQUESTS_MAX requests are unanswered, while the connection is
  *     muted, or while the budget of buffers has no room: the client is held back by TCP, nothing
- *     is dropped.
+ *     is dropped. Nothing is started while the client leaves answers unread, or while more memory
+ *     is held than the limit allows.
  *  3. A frame's bytes stay where they were received as long as a request refers to them. An inbox
  *     that requests refer to is only filled behind them, never moved.
  *  4. A large frame's buffer grows with the bytes that really came, so that a promise costs
@@ -28,12 +29,14 @@
 #include "broker/broker.h"
 #include "broker/dispatch.h"
 #include "broker/observe/log.h"
+#include "broker/pressure.h"
 
 enum {
 	INBOX_SIZE_MIN = 1024,	  /* what an idle connection holds */
 	FRAME_STEP = 1024 * 1024, /* a larger frame's buffer doubles as the bytes come */
 	REQUESTS_MAX = 64,	  /* unanswered on one connection */
 	SEND_REQUESTS_MAX = 32,	  /* answered by one send */
+	UNSENT_MAX = 1024 * 1024, /* bytes of answers; beyond it no further request begins */
 };
 
 static void connection_pump(struct connection *connection);
@@ -74,6 +77,17 @@ static const char *frame_guess(const uint8_t *data)
 static void connection_receive_done(struct shard *shard, struct socket_op *op);
 static void connection_memory_ready(struct shard *shard, struct buffer_waiter *waiter);
 
+static void connection_wait_for_memory(struct connection *connection, size_t want)
+{
+	struct broker_shard *shard = connection->shard;
+
+	connection->waiting_for_memory = true;
+	connection->memory_waiter.size = want;
+	connection->memory_waiter.ready = connection_memory_ready;
+	pressure_waiting(shard);
+	buffer_wait(shard->shard, shard->broker->budget, &connection->memory_waiter);
+}
+
 /* An inbox with room for WANT bytes in all from inbox_begin on; what is there already is kept. */
 static bool connection_inbox_reserve(struct connection *connection, uint32_t want)
 {
@@ -92,10 +106,7 @@ static bool connection_inbox_reserve(struct connection *connection, uint32_t wan
 	struct broker_shard *shard = connection->shard;
 	struct buffer *larger = buffer_new(shard->shard, shard->broker->budget, want);
 	if (!larger) {
-		connection->waiting_for_memory = true;
-		connection->memory_waiter.size = want;
-		connection->memory_waiter.ready = connection_memory_ready;
-		buffer_wait(shard->shard, shard->broker->budget, &connection->memory_waiter);
+		connection_wait_for_memory(connection, want);
 		return false;
 	}
 	if (used > 0)
@@ -112,6 +123,7 @@ static void connection_memory_ready(struct shard *shard, struct buffer_waiter *w
 	struct connection *connection = container_of(waiter, struct connection, memory_waiter);
 
 	connection->waiting_for_memory = false;
+	pressure_served(connection->shard);
 	connection_hold(connection);
 	connection_pump(connection);
 	connection_let_go(connection);
@@ -192,7 +204,34 @@ static void connection_start_request(struct connection *connection, struct reque
 	connection->running++;
 	if (!(request->handler->flags & HANDLER_OVERLAPS))
 		connection->running_alone++;
+	connection->progress_ns = shard_now_ns(connection->shard->shard);
 	request_start(request);
+	/* One that waits for something holds on to what it has made so far. */
+	if (request->state == REQUEST_RUNNING && !request->away)
+		request_charge(request);
+}
+
+/* Takes a request out of the queue and frees it. */
+static void connection_request_end(struct connection *connection, struct request *request)
+{
+	list_remove(&request->node);
+	connection->request_count--;
+	if (request->state == REQUEST_DONE)
+		connection->unsent_bytes -= request->charged_bytes;
+	request_free(request);
+}
+
+/* There is room to begin another request; otherwise this is seen to again when there is. */
+static bool connection_has_room(struct connection *connection)
+{
+	struct buffer_budget *budget = connection->shard->broker->budget;
+
+	if (connection->waiting_for_memory || connection->unsent_bytes > UNSENT_MAX)
+		return false;
+	if (!buffer_budget_is_over(budget))
+		return true;
+	connection_wait_for_memory(connection, 1);
+	return false;
 }
 
 /* Takes the next frame off the inbox. 1: a request was taken; 0: more bytes are needed,
@@ -274,7 +313,8 @@ static void connection_pump(struct connection *connection)
 	connection->pumping = true;
 	while (!connection->closed) {
 		if (connection->queued) {
-			if (!connection_may_start(connection, connection->queued->handler))
+			if (!connection_may_start(connection, connection->queued->handler) ||
+				!connection_has_room(connection))
 				break;
 			struct request *request = connection->queued;
 			connection->queued = NULL;
@@ -283,6 +323,8 @@ static void connection_pump(struct connection *connection)
 		}
 		if (connection->closing || connection->request_count >= REQUESTS_MAX ||
 			timer_is_set(&connection->mute) || connection->receiving)
+			break;
+		if (inbox_used(connection) >= 4 && !connection_has_room(connection))
 			break;
 		int taken = connection_take_frame(connection, &frame_size);
 		if (taken == 0) {
@@ -319,13 +361,13 @@ void connection_request_done(struct connection *connection, struct request *requ
 {
 	ensure(request->state == REQUEST_RUNNING);
 	request->state = REQUEST_DONE;
+	request_charge(request);
+	connection->unsent_bytes += request->charged_bytes;
 	connection->running--;
 	if (!(request->handler->flags & HANDLER_OVERLAPS))
 		connection->running_alone--;
 	if (connection->closed) {
-		list_remove(&request->node);
-		connection->request_count--;
-		request_free(request);
+		connection_request_end(connection, request);
 		connection_free_when_done(connection);
 		return;
 	}
@@ -345,10 +387,9 @@ static void connection_send_done(struct shard *shard, struct socket_op *op)
 	connection->sending = false;
 	for (; connection->sending_count > 0; connection->sending_count--) {
 		struct request *request =
-			container_of(list_pop_front(&connection->requests), struct request, node);
-		connection->request_count--;
+			container_of(list_first(&connection->requests), struct request, node);
 		connection->shard->metrics.bytes_out += request->response_size;
-		request_free(request);
+		connection_request_end(connection, request);
 	}
 	if (op->result < 0) {
 		/* The client has gone, or a file that it read from was cut: either way it must
@@ -358,7 +399,7 @@ static void connection_send_done(struct shard *shard, struct socket_op *op)
 				? "a slice of a log segment was truncated before it was sent"
 				: NULL);
 	} else {
-		connection->active_ns = shard_now_ns(shard);
+		connection->active_ns = connection->progress_ns = shard_now_ns(shard);
 		connection_flush(connection);
 		connection_pump(connection);
 	}
@@ -391,9 +432,7 @@ static void connection_flush(struct connection *connection)
 		if (request->state != REQUEST_DONE || !request->without_response ||
 			request->close_connection)
 			break;
-		list_remove(node);
-		connection->request_count--;
-		request_free(request);
+		connection_request_end(connection, request);
 	}
 	list_for_each (node, &connection->requests) {
 		struct request *request = container_of(node, struct request, node);
@@ -472,7 +511,7 @@ void connection_start(struct broker_shard *shard, struct socket *socket, int lis
 	connection->principal = STR("User:ANONYMOUS");
 	connection->id = shard->connections_started++;
 	connection->inbox_size = INBOX_SIZE_MIN;
-	connection->active_ns = shard_now_ns(shard->shard);
+	connection->active_ns = connection->progress_ns = shard_now_ns(shard->shard);
 	connection->mute.fire = connection_mute_over;
 	connection->idle.fire = connection_idle_check;
 	address_format(&connection->peer, connection->peer_text);
@@ -507,6 +546,7 @@ void connection_close(struct connection *connection, const char *reason)
 	if (connection->waiting_for_memory) {
 		buffer_wait_cancel(shard, &connection->memory_waiter);
 		connection->waiting_for_memory = false;
+		pressure_served(connection->shard);
 	}
 	socket_close(connection->socket);
 	connection->socket = NULL;
@@ -522,12 +562,21 @@ void connection_close(struct connection *connection, const char *reason)
 		if (request->state == REQUEST_RUNNING) {
 			request_abandon(request);
 		} else {
-			list_remove(node);
-			connection->request_count--;
-			request_free(request);
+			connection_request_end(connection, request);
 		}
 	}
 	connection_let_go(connection);
+}
+
+size_t connection_held_bytes(const struct connection *connection)
+{
+	size_t held = connection->inbox ? connection->inbox->capacity : 0;
+
+	list_for_each (node, &connection->requests) {
+		const struct request *request = container_of(node, struct request, node);
+		held += request->charged_bytes + (size_t)max_of(request->body.size, 0);
+	}
+	return held;
 }
 
 void connection_drain(struct connection *connection)

@@ -51,6 +51,8 @@ struct connection {
 	struct timer mute;    /* throttled until then */
 	struct timer idle;
 	uint64_t active_ns;
+	uint64_t progress_ns; /* when a request was taken, or answers had been sent */
+	size_t unsent_bytes;  /* that answers hold which have not left */
 };
 
 /* Takes a socket that has just been accepted; runs on the shard where it shall live. */
@@ -60,5 +62,7 @@ void connection_start(struct broker_shard *shard, struct socket *socket, int lis
 void connection_close(struct connection *connection, const char *reason);
 /* A running request has its response. */
 void connection_request_done(struct connection *connection, struct request *request);
+/* Memory that goes when it is closed. */
+size_t connection_held_bytes(const struct connection *connection);
 /* No new requests are read; closes when the pending ones are answered. */
 void connection_drain(struct connection *connection);

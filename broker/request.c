@@ -9,8 +9,10 @@
 #include "broker/observe/log.h"
 #include "protocol/limits.h"
 
-/* Free requests keep their arena's first block; so many of them a shard. */
-enum { REQUEST_CACHE_MAX = 256 };
+enum {
+	REQUEST_CACHE_MAX = 256, /* free ones on a shard; they keep their arena's first block */
+	REQUEST_UNCHARGED_MAX = 8 * 1024, /* of an ordinary one, which is not counted */
+};
 
 struct request *request_new_from_frame(
 	struct connection *connection, struct buffer *frame, struct bytes bytes)
@@ -45,6 +47,16 @@ struct request *request_new_from_frame(
 	return request;
 }
 
+void request_charge(struct request *request)
+{
+	size_t held = request->arena.used_bytes + request->beside_bytes;
+
+	if (held <= REQUEST_UNCHARGED_MAX || held <= request->charged_bytes)
+		return;
+	buffer_budget_charge(request->home->broker->budget, held - request->charged_bytes);
+	request->charged_bytes = held;
+}
+
 void request_free(struct request *request)
 {
 	struct broker_shard *home = request->home;
@@ -60,6 +72,9 @@ void request_free(struct request *request)
 	image_unref(request->image);
 	buffer_unref(home->shard, request->frame);
 	request->frame = NULL;
+	if (request->charged_bytes > 0)
+		buffer_budget_discharge(home->shard, home->broker->budget, request->charged_bytes);
+	request->charged_bytes = 0;
 	if (home->free_request_count < REQUEST_CACHE_MAX) {
 		arena_reset(&request->arena);
 		list_push_front(&home->free_requests, &request->node);

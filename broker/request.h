@@ -54,6 +54,8 @@ struct request {
 	struct buffer *frame; /* holds the bytes that the decoded request looks into */
 	struct bytes body;    /* behind the header */
 	struct arena arena;
+	size_t beside_bytes;  /* of the answer's memory outside the arena */
+	size_t charged_bytes; /* to the budget; see request_charge */
 	void *message;	/* the decoded request: struct NAME_request */
 	void *response; /* struct NAME_response with its defaults; the handler fills it in */
 
@@ -114,3 +116,5 @@ void request_start(struct request *request);
 /* The connection has gone: whoever has the request parked is told, wherever that is. */
 void request_abandon(struct request *request);
 void request_free(struct request *request);
+/* At home: what it holds by now counts against the limit of memory until it is freed. */
+void request_charge(struct request *request);

@@ -3,7 +3,8 @@
  *
  * Invariants:
  *  1. budget->used is the sum of the capacities that are out, plus what is granted to the waiter
- *     whose READY runs. It passes the limit only by one buffer that is alone.
+ *     whose READY runs, plus what is charged. It passes the limit only by one buffer that is
+ *     alone, and by what is charged.
  *  2. Waiters draw tickets. Each shard publishes the ticket of its first waiter; only the shard
  *     with the smallest one serves. So waiters are served in order over all shards, without a
  *     lock.
@@ -129,6 +130,16 @@ size_t buffer_budget_used(const struct buffer_budget *budget)
 	return __atomic_load_n(&budget->used, __ATOMIC_SEQ_CST);
 }
 
+size_t buffer_budget_limit(const struct buffer_budget *budget)
+{
+	return budget->limit_bytes;
+}
+
+void buffer_budget_charge(struct buffer_budget *budget, size_t size)
+{
+	__atomic_fetch_add(&budget->used, size, __ATOMIC_SEQ_CST);
+}
+
 static bool budget_fits(const struct buffer_budget *budget, size_t used, size_t size)
 {
 	return used == 0 || (used <= budget->limit_bytes && size <= budget->limit_bytes - used);
@@ -184,6 +195,11 @@ static void budget_release(struct shard *shard, struct buffer_budget *budget, si
 
 	ensure(before >= size);
 	budget_poke(shard, budget);
+}
+
+void buffer_budget_discharge(struct shard *shard, struct buffer_budget *budget, size_t size)
+{
+	budget_release(shard, budget, size);
 }
 
 static void buffer_shard_publish(struct buffer_shard *own)

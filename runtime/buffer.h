@@ -32,8 +32,18 @@ struct buffer_waiter {
  * any more: one may still be about to look for a waiter. */
 struct buffer_budget *buffer_budget_new(unsigned shard_count, size_t limit_bytes);
 void buffer_budget_free(struct buffer_budget *budget);
-/* Bytes of all buffers that are out, capacities rounded up as they are. */
+/* Bytes of all buffers that are out, capacities rounded up as they are, and what is charged. */
 size_t buffer_budget_used(const struct buffer_budget *budget);
+size_t buffer_budget_limit(const struct buffer_budget *budget);
+/* Counts SIZE bytes that lie elsewhere but belong to the same limit. They are there already, so it
+ * never fails; no buffer is granted until what is out fits again. From any shard. */
+void buffer_budget_charge(struct buffer_budget *budget, size_t size);
+void buffer_budget_discharge(struct shard *shard, struct buffer_budget *budget, size_t size);
+/* More is charged than the limit allows: who can, waits (for the smallest buffer). */
+static inline bool buffer_budget_is_over(const struct buffer_budget *budget)
+{
+	return buffer_budget_used(budget) > buffer_budget_limit(budget);
+}
 
 /* At least CAPACITY bytes, one reference; NULL when the budget has no room (then buffer_wait) or
  * memory is out. A buffer larger than the whole limit is granted when nothing else is out, so that
