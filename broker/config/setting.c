@@ -69,8 +69,9 @@ static const char *const effect_reasons[EFFECT_ROW_COUNT] = {
 #undef EFFECT
 };
 
-/* REQUIRED stands in the column of defaults; its address tells it from every text. */
-static const char required_mark[] = "";
+/* REQUIRED stands in the column of defaults; its address tells it from every text. No default reads
+ * like it: a compiler may give equal constants one address. */
+static const char required_mark[] = "(required)";
 #define REQUIRED required_mark
 
 struct setting_source {
