@@ -536,6 +536,61 @@ Test(log, a_write_error_fails_the_folder)
 	must_eq(fixture.close_error, -EIO);
 }
 
+enum { CROWD = 40, CROWD_RECORDS = 20 };
+
+struct crowd {
+	struct log_append ops[CROWD];
+	struct shard *shard;
+	struct fiber *fiber;
+	unsigned done;
+};
+
+static struct crowd crowd;
+
+static void crowd_done(struct log_append *op)
+{
+	must_eq(op->error_code, 0);
+	crowd.done++;
+	fiber_wake(crowd.shard, crowd.fiber);
+}
+
+static void crowded(struct fixture *fixture)
+{
+	uint8_t *bytes[CROWD];
+
+	crowd = (struct crowd){.shard = fixture->shard, .fiber = fiber_current(fixture->shard)};
+	for (int i = 0; i < CROWD; i++) {
+		uint32_t size;
+
+		bytes[i] = fixture_batch_new(
+			&(struct fixture_batch){
+				.count = CROWD_RECORDS, .from_ms = i, .producer_id = -1},
+			&size);
+		crowd.ops[i] = (struct log_append){.records = bytes[i],
+			.size = size,
+			.origin = APPEND_CLIENT,
+			.produce_version = 9,
+			.done = crowd_done};
+		log_append(fixture->log, &crowd.ops[i]);
+	}
+	while (crowd.done < CROWD)
+		fiber_wait(fixture->shard);
+	for (int i = 0; i < CROWD; i++) {
+		log_append_done(&crowd.ops[i]);
+		free(bytes[i]);
+	}
+	must_eq(log_end(fixture->log), CROWD * CROWD_RECORDS);
+	must_gt(log_segment_count(fixture->log), CROWD / 4);
+}
+
+/* What waits while a segment is made fills more than that one segment. */
+Test(log, appends_that_waited_for_a_roll_may_need_the_next_one)
+{
+	struct fixture fixture;
+
+	run(&fixture, crowded);
+}
+
 static void deletion(struct fixture *fixture)
 {
 	fixture_append_records(fixture->log, 5, 1);
