@@ -316,6 +316,51 @@ Test(log_crash, a_power_cut_loses_nothing_that_was_durable)
 	cr_assert_gt(crash_everywhere(CRASH_POWER, 5), 150);
 }
 
+enum { DELETED_SEGMENTS = 8 };
+
+/* Everything is durable; then all but the last segments go. */
+static void segments_delete(struct fixture *fixture)
+{
+	int64_t *end = fixture->argument;
+
+	while (log_segment_count(fixture->log) <= DELETED_SEGMENTS)
+		must_eq(fixture_append_records(fixture->log, 10, 1).error_code, 0);
+	must_eq(fixture_sync(fixture->log), 0);
+	log_high_watermark_set(fixture->log, log_readable_end(fixture->log));
+	*end = log_end(fixture->log);
+	must_eq(log_start_advance(fixture->log, *end), 0);
+	log_retain(fixture->log);
+}
+
+static void end_is_there(struct fixture *fixture)
+{
+	must_geq(log_end(fixture->log), *(int64_t *)fixture->argument);
+}
+
+/* At each change of the disk, with the checkpoints of a log that was just made. */
+Test(log_crash, a_power_cut_while_segments_are_deleted_leaves_no_gap)
+{
+	for (uint64_t n = 1;; n++) {
+		struct world_options options = {.seed = n, .disk_delay_max_ns = 200000};
+		struct world *world = world_new(&options);
+		struct host *host = world_host_new(world, "a", "10.0.0.1");
+		struct fixture fixture;
+		int64_t end = 0;
+		int status;
+
+		fixture_init(&fixture, segments_delete, &end);
+		fixture.config.segment_size_bytes = 2000;
+		host_crash_at_change(host, n, CRASH_POWER);
+		status = fixture_run(world, host, &fixture);
+		host_crash_at_change(host, 0, CRASH_POWER);
+		fixture.body = end_is_there;
+		must_eq(fixture_run(world, host, &fixture), 0);
+		world_free(world);
+		if (status == 0)
+			break;
+	}
+}
+
 /* Each file operation in turn fails with EIO or ENOSPC: the model holds while the log says it is
  * usable, and afterwards. */
 static void fail_everywhere(int error, uint64_t seeds)

@@ -46,10 +46,16 @@ int log_segments_delete(struct log *log, uint32_t from, uint32_t to)
 		doomed[i] = log->segments[from];
 		log_segment_remove(log, from);
 	}
+	/*
+	 * One after another also on the disk: had a power cut taken back the deletion of one and not
+	 * of the next, recovery would see a gap, and take it for lost bytes.
+	 */
 	for (uint32_t i = 0; i < count; i++) {
 		while (doomed[i]->finishing) /* its files are in use by name */
 			log_drain_wait(log);
-		failed = files_rename(doomed[i]);
+		failed = i > 0 ? fiber_sync_folder(log->shard, log->path) : 0;
+		if (!failed)
+			failed = files_rename(doomed[i]);
 		if (!failed)
 			failed = log_snapshots_remove(
 				log, doomed[i]->base_offset, doomed[i]->base_offset + 1);
