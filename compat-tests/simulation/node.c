@@ -11,6 +11,7 @@ struct node {
 	struct shard *shard; /* for the clock of log lines */
 	struct config *config;
 	struct broker *broker;
+	char listeners[96], advertised[64], offsets_partitions[16], rebalance_delay[16];
 };
 
 static void node_log(void *context, enum log_level level, const char *line, size_t size)
@@ -29,17 +30,35 @@ static int64_t node_clock(void *context)
 }
 
 /* What differs from a node that is started without a configuration. */
-static struct config *node_config(void)
+static struct config *node_config(struct node *node)
 {
-	static struct config_entry entries[] = {
-		{STR("listeners"), STR("PLAINTEXT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093")},
-		{STR("advertised.listeners"), STR("PLAINTEXT://10.0.0.1:9092")},
-		{STR("log.dirs"), STR("/data")},
+	const struct node_options *options = node->options;
+	struct config_entry entries[] = {
+		{STR("listeners"), {node->listeners, 0}},
+		{STR("advertised.listeners"), {node->advertised, 0}},
+		{STR("log.dirs"), STR(NODE_DATA)},
+		{STR("offsets.topic.num.partitions"), {node->offsets_partitions, 0}},
+		{STR("group.initial.rebalance.delay.ms"), {node->rebalance_delay, 0}},
+		{STR("group.min.session.timeout.ms"), STR("500")},
+		{STR("log.retention.check.interval.ms"), STR("300")},
+		/* Clocks jump by days in a run; that a producer is forgotten after one is no bug. */
+		{STR("producer.id.expiration.ms"), STR("2147483647")},
+		{STR("log.flush.interval.messages"), STR("1")},
 	};
-	struct config_entries overrides = {entries, array_length(entries)};
+	struct config_entries overrides = {
+		entries, array_length(entries) - (options->syncs_each_message ? 0 : 1)};
 	struct config_report report;
 	struct config *config = NULL;
 
+	entries[0].value.size = snprintf(node->listeners, sizeof(node->listeners),
+		"PLAINTEXT://0.0.0.0:%d,CONTROLLER://127.0.0.1:9093", NODE_PORT);
+	entries[1].value.size =
+		snprintf(node->advertised, sizeof(node->advertised), "PLAINTEXT://%s:%d",
+			options->address[0] ? options->address : "10.0.0.1", NODE_PORT);
+	entries[3].value.size = snprintf(node->offsets_partitions, sizeof(node->offsets_partitions),
+		"%d", max_of(options->offsets_partitions, 1));
+	entries[4].value.size = snprintf(node->rebalance_delay, sizeof(node->rebalance_delay), "%d",
+		options->rebalance_delay_ms);
 	config_report_init(&report);
 	if (config_new_embedded(&overrides, &report, &config) != 0) {
 		for (const struct config_finding *finding = report.first; finding;
@@ -67,7 +86,7 @@ void node_start(struct shard *shard, void *argument)
 	ensure(node);
 	node->options = argument;
 	node->shard = shard;
-	node->config = node_config();
+	node->config = node_config(node);
 	options.config = node->config;
 	ensure(broker_new(&options, &node->broker) == 0);
 	node->broker->authorizer = node->options->authorizer;

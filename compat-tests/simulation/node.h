@@ -7,9 +7,14 @@
 #include "runtime/shard.h"
 
 enum { NODE_PORT = 9092 };
+#define NODE_DATA "/data"
 
 struct node_options {
-	bool is_verbose; /* log lines go to standard error */
+	char address[16];	 /* "": 10.0.0.1 */
+	bool syncs_each_message; /* log.flush.interval.messages=1 */
+	int offsets_partitions;	 /* of __consumer_offsets; 0: one */
+	int rebalance_delay_ms;
+	bool is_verbose;		     /* log lines go to standard error */
 	const struct authorizer *authorizer; /* NULL allows everything */
 };
 

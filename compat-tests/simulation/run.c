@@ -2,23 +2,10 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "model.h"
+#include "cluster.h"
 #include "protocol/errors.h"
-#include "runtime/simulated/choose.h"
-
-enum { CONSUMERS_MAX = 3, CLIENTS_MAX = PRODUCERS_MAX + CONSUMERS_MAX + 2 };
-
-/* What may happen to the node. */
-enum harm {
-	HARM_NONE,	/* clean stops only */
-	HARM_KILL,	/* the process dies */
-	HARM_POWER,	/* the power goes; every message is synced */
-	HARM_DISK_LIES, /* EIO and ENOSPC besides, and either crash; every message is synced */
-	HARM_COUNT,
-};
-
-static const char *const harm_names[HARM_COUNT] = {"stop", "kill", "power", "disk-lies"};
 
 struct run {
 	const struct run_options *options;
@@ -26,31 +13,21 @@ struct run {
 	struct chooser chooser; /* for what the run is; the world has its own */
 	struct world_options faults;
 	struct world *world;
-	struct model model;
-	enum harm harm;
-	unsigned node_shards;
-	struct host *node;
-	uint64_t restart_at_ns; /* 0: it runs */
-	bool is_calm;		/* nothing is broken on purpose any more */
-	unsigned client_count;
-	struct host *clients[CLIENTS_MAX];
-	struct model_client arguments[CLIENTS_MAX];
+	unsigned cluster_count;
+	struct cluster clusters[RUN_NODES_MAX];
 };
 
-static void run_set_up(struct run *run)
+static void faults_draw(struct run *run, enum harm harm)
 {
 	struct chooser *chooser = &run->chooser;
 	struct world_options *faults = &run->faults;
-	unsigned producers = 1 + (unsigned)choose_below(chooser, 4);
-	unsigned partitions = 1 + (unsigned)choose_below(chooser, 4);
 
-	run->harm = (enum harm)choose_below(chooser, HARM_COUNT);
-	run->node_shards = 1 + (unsigned)choose_below(chooser, run->options->node_shards_max);
-	if (run->options->shard_count)
-		run->node_shards = run->options->shard_count;
 	faults->seed = run->options->seed;
 	faults->network_delay_max_ns = choose_between(chooser, 10000, 20000000);
 	faults->disk_delay_max_ns = choose_between(chooser, 10000, 10000000);
+	/* A disk that is slow now and then. */
+	if (choose_below(chooser, 4) == 0)
+		faults->disk_delay_max_ns = 500 * NS_PER_MS;
 	if (choose_below(chooser, 2) == 0)
 		faults->network_reset_ppm = 2000;
 	if (choose_below(chooser, 2) == 0)
@@ -64,145 +41,125 @@ static void run_set_up(struct run *run)
 		faults->stall_max_ns = 200 * NS_PER_MS;
 	}
 	faults->disk_write_out_ppm = 50000;
-	if (run->harm == HARM_DISK_LIES) {
+	if (harm == HARM_DISK_LIES) {
 		faults->disk_error_ppm = 300;
 		faults->disk_full_ppm = 300;
 	}
-	if (run->options->has_no_faults) {
+	if (run->options->has_no_faults)
 		*faults = (struct world_options){.seed = run->options->seed,
 			.network_delay_max_ns = 1000000,
 			.disk_delay_max_ns = 1000000};
-		run->harm = HARM_NONE;
-	}
-	history_init(&run->model.history, partitions, producers);
-	run->model.syncs_each_message = run->harm >= HARM_POWER;
-	snprintf(run->result->setting, sizeof(run->result->setting),
-		"harm %s, %u shards, %u partitions, %u producers, network <= %" PRIu64
-		" us%s%s, disk <= %" PRIu64 " us%s%s%s",
-		harm_names[run->harm], run->node_shards, partitions, producers,
-		faults->network_delay_max_ns / 1000, faults->network_reset_ppm ? ", resets" : "",
+}
+
+static void run_set_up(struct run *run)
+{
+	struct chooser *chooser = &run->chooser;
+	const struct world_options *faults = &run->faults;
+	enum harm harm = (enum harm)choose_below(chooser, HARM_COUNT);
+	char *setting = run->result->setting;
+
+	if (run->options->has_no_faults)
+		harm = HARM_NONE;
+	faults_draw(run, harm);
+	run->cluster_count =
+		choose_below(chooser, 4) > 0 ? 1 : 2 + (unsigned)choose_below(chooser, 2);
+	if (run->options->node_count)
+		run->cluster_count = run->options->node_count;
+	snprintf(setting, RUN_TEXT_SIZE,
+		"harm %s, network <= %" PRIu64 " us%s%s, disk <= %" PRIu64 " us%s%s%s",
+		harm_names[harm], faults->network_delay_max_ns / 1000,
+		faults->network_reset_ppm ? ", resets" : "",
 		faults->network_short_ppm ? ", short moves" : "", faults->disk_delay_max_ns / 1000,
 		faults->cold_read_ppm ? ", cold reads" : "",
 		faults->clock_jump_ppm ? ", clock jumps" : "", faults->stall_ppm ? ", stalls" : "");
-}
-
-static void run_node_start(struct run *run)
-{
-	host_start(run->node, run->node_shards, &run->options->node);
-	run->result->restarts++;
-}
-
-static void client_start(struct run *run, const char *kind, unsigned index,
-	void (*start)(struct shard *shard, void *argument))
-{
-	unsigned place = run->client_count++;
-	struct program program = {.start = start, .argument = &run->arguments[place]};
-	char name[32], address[32];
-
-	ensure(place < CLIENTS_MAX);
-	snprintf(name, sizeof(name), "%s-%u", kind, index);
-	snprintf(address, sizeof(address), "10.0.1.%u", place + 1);
-	run->arguments[place] = (struct model_client){.model = &run->model, .index = index};
-	run->clients[place] = world_host_new(run->world, name, address);
-	host_start(run->clients[place], 1, &program);
-}
-
-/* When the next crash comes, and how. */
-static void crash_plan(struct run *run)
-{
-	enum crash how = CRASH_PROCESS;
-
-	if (run->harm == HARM_NONE)
-		return;
-	if (run->harm == HARM_POWER ||
-		(run->harm == HARM_DISK_LIES && choose_below(&run->chooser, 2) == 0))
-		how = CRASH_POWER;
-	host_crash_at_change(run->node, choose_between(&run->chooser, 1, 400), how);
-}
-
-/* A node that ended, for whatever reason, comes back after a while. */
-static void node_look_after(struct run *run)
-{
-	uint64_t now_ns = world_now_ns(run->world);
-
-	if (host_is_running(run->node)) {
-		run->restart_at_ns = 0;
-	} else if (run->restart_at_ns == 0) {
-		run->result->crashes += host_exit_status(run->node) != 0;
-		run->restart_at_ns = now_ns + 1 + choose_below(&run->chooser, 2 * NS_PER_S);
-	} else if (now_ns >= run->restart_at_ns) {
-		run->restart_at_ns = 0;
-		run_node_start(run);
-		if (!run->is_calm)
-			crash_plan(run);
+	for (unsigned i = 0; i < run->cluster_count; i++) {
+		cluster_init(&run->clusters[i], chooser, run->options, run->result, harm, i);
+		cluster_describe(&run->clusters[i], setting, RUN_TEXT_SIZE);
 	}
 }
 
-static bool run_has_failed(const struct run *run)
+static const struct cluster *run_failed(const struct run *run)
 {
-	return run->model.history.violation[0] != '\0';
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		if (cluster_has_failed(&run->clusters[i]))
+			return &run->clusters[i];
+	return NULL;
 }
 
 static bool clients_have_ended(void *argument)
 {
 	const struct run *run = argument;
 
-	for (unsigned i = 0; i < run->client_count; i++)
-		if (host_is_running(run->clients[i]))
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		if (!cluster_clients_have_ended(&run->clusters[i]))
 			return false;
 	return true;
 }
 
-/* Time passes in small slices, between which a node that ended is started again. */
+/* Time passes in small slices, between which the nodes are looked after. */
 static void run_slice(struct run *run)
 {
 	world_run_until(run->world, clients_have_ended, run, 5 * NS_PER_MS);
-	node_look_after(run);
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		cluster_look_after(&run->clusters[i]);
 }
 
 /* A run that hangs is a violation. */
+static void cluster_hangs(struct cluster *cluster, uint64_t limit_s, const char *what)
+{
+	struct model *model = &cluster->model;
+	char names[VIOLATION_SIZE / 2] = "";
+
+	if (cluster_clients_have_ended(cluster))
+		return;
+	cluster_clients_describe(cluster, names, sizeof(names));
+	history_violation(&model->history,
+		"%s did not end in %" PRIu64 " s;%s still run; the last error was %s of %s", what,
+		limit_s, names, kafka_error_name(model->last_error),
+		model->last_error_of ? model->last_error_of : "nobody");
+}
+
 static void run_until_clients_end(struct run *run, uint64_t limit_s, const char *what)
 {
 	uint64_t end_ns = world_now_ns(run->world) + limit_s * NS_PER_S;
 
-	while (!clients_have_ended(run) && !run_has_failed(run)) {
-		if (world_now_ns(run->world) > end_ns)
-			history_violation(&run->model.history,
-				"%s did not end in %" PRIu64 " s; the last error was %s of %s",
-				what, limit_s, kafka_error_name(run->model.last_error),
-				run->model.last_error_of ? run->model.last_error_of : "nobody");
+	while (!clients_have_ended(run) && !run_failed(run)) {
+		for (unsigned i = 0; world_now_ns(run->world) > end_ns && i < run->cluster_count;
+			i++)
+			cluster_hangs(&run->clusters[i], limit_s, what);
 		run_slice(run);
 	}
 }
 
 static void run_workload(struct run *run)
 {
-	unsigned consumers = 1 + (unsigned)choose_below(&run->chooser, CONSUMERS_MAX);
-	uint64_t stop_at_steps = UINT64_MAX;
-
-	run_node_start(run);
-	crash_plan(run);
-	client_start(run, "admin", 0, model_admin_start);
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		cluster_start(&run->clusters[i], run->world);
 	run_until_clients_end(run, 900, "making the topic");
-	if (run_has_failed(run))
+	if (run_failed(run))
 		return;
-	run->model.producers_running = run->model.history.producer_count;
-	run->model.consumers_running = consumers;
-	for (unsigned i = 0; i < run->model.history.producer_count; i++)
-		client_start(run, "producer", i, model_producer_start);
-	for (unsigned i = 0; i < consumers; i++)
-		client_start(run, "consumer", i, model_consumer_start);
-	while (world_steps(run->world) < run->options->steps && !run_has_failed(run)) {
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		cluster_clients_start(&run->clusters[i]);
+	while (world_steps(run->world) < run->options->steps && !run_failed(run))
 		run_slice(run);
-		/* Now and then it is stopped as an operator stops it. */
-		if (stop_at_steps == UINT64_MAX)
-			stop_at_steps = world_steps(run->world) +
-					choose_between(&run->chooser, 5000, 100000);
-		if (world_steps(run->world) >= stop_at_steps) {
-			host_terminate(run->node);
-			stop_at_steps = UINT64_MAX;
-		}
-	}
+}
+
+static bool nodes_have_ended(void *argument)
+{
+	const struct run *run = argument;
+
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		if (host_is_running(run->clusters[i].node))
+			return false;
+	return true;
+}
+
+static bool nodes_run(const struct run *run)
+{
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		if (!host_is_running(run->clusters[i].node))
+			return false;
+	return true;
 }
 
 /* No more faults; what was begun is finished; a clean stop and start; the scan. */
@@ -212,32 +169,49 @@ static void run_finish(struct run *run)
 		.disk_delay_max_ns = NS_PER_MS,
 		.network_short_ppm = run->faults.network_short_ppm};
 
-	run->model.is_draining = true;
-	run->is_calm = true;
 	world_options_set(run->world, &calm);
-	host_crash_at_change(run->node, 0, CRASH_PROCESS);
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		cluster_calm(&run->clusters[i]);
 	run_until_clients_end(run, 900, "draining");
-	if (run_has_failed(run))
+	while (!nodes_run(run) && !run_failed(run))
+		run_slice(run);
+	if (run_failed(run))
 		return;
-	if (host_is_running(run->node)) {
-		uint64_t end_ns = world_now_ns(run->world) + 300 * NS_PER_S;
-
-		host_terminate(run->node);
-		while (host_is_running(run->node) && world_now_ns(run->world) < end_ns)
-			world_run_until(run->world, NULL, NULL, NS_PER_MS);
-		if (host_is_running(run->node))
-			history_violation(&run->model.history, "a clean stop took over 300 s");
-		else if (host_exit_status(run->node) != 0)
-			history_violation(&run->model.history, "a clean stop exited with %d",
-				host_exit_status(run->node));
-	}
-	client_start(run, "scan", 0, model_scan_start);
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		cluster_stop(&run->clusters[i]);
+	world_run_until(run->world, nodes_have_ended, run, RUN_STOP_LIMIT_S * NS_PER_S);
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		cluster_stopped(&run->clusters[i]);
+	if (run_failed(run))
+		return;
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		cluster_scan_start(&run->clusters[i]);
 	run_until_clients_end(run, 900, "the scan");
+}
+
+static void result_add(struct run_result *result, const struct cluster *cluster)
+{
+	const struct model *model = &cluster->model;
+
+	result->requests += model->requests;
+	result->attempted += model->history.attempted;
+	result->acknowledged += model->history.acknowledged;
+	result->read += model->history.read;
+	result->duplicates += model->history.duplicates;
+	result->retriable_errors += model->retriable_errors;
+	result->broken_connections += model->broken_connections;
+	result->topics_deleted += model->topics_deleted;
+	result->starts_moved += model->starts_moved;
+	result->rebalances += model->rebalances;
+	result->commits += model->commits;
+	result->session_fetches += model->session_fetches;
+	result->rots += cluster->rots;
 }
 
 void run_seed(const struct run_options *options, struct run_result *ret_result)
 {
 	struct run *run = calloc(1, sizeof(*run));
+	const struct cluster *failed;
 
 	ensure(run);
 	memset(ret_result, 0, sizeof(*ret_result));
@@ -247,25 +221,20 @@ void run_seed(const struct run_options *options, struct run_result *ret_result)
 	run_set_up(run);
 	run->world = world_new(&run->faults);
 	world_trace_to(run->world, options->trace);
-	run->node = world_host_new(run->world, "node", "10.0.0.1");
-	ensure(address_parse("10.0.0.1", &run->model.broker));
-	run->model.broker.port = options->port;
 	run_workload(run);
-	if (!run_has_failed(run))
+	if (!run_failed(run))
 		run_finish(run);
-	ret_result->hash = world_trace_hash(run->world);
+	ret_result->hash = world_trace_hash(run->world) ^ run->chooser.hash;
 	ret_result->steps = world_steps(run->world);
 	ret_result->virtual_ms = world_now_ns(run->world) / NS_PER_MS;
-	ret_result->requests = run->model.requests;
-	ret_result->attempted = run->model.history.attempted;
-	ret_result->acknowledged = run->model.history.acknowledged;
-	ret_result->read = run->model.history.read;
-	ret_result->duplicates = run->model.duplicates;
-	ret_result->retriable_errors = run->model.retriable_errors;
-	ret_result->broken_connections = run->model.broken_connections;
-	snprintf(ret_result->violation, sizeof(ret_result->violation), "%s",
-		run->model.history.violation);
+	failed = run_failed(run);
+	if (failed)
+		snprintf(ret_result->violation, sizeof(ret_result->violation), "node %u: %s",
+			failed->index, failed->model.history.violation);
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		result_add(ret_result, &run->clusters[i]);
 	world_free(run->world);
-	history_done(&run->model.history);
+	for (unsigned i = 0; i < run->cluster_count; i++)
+		cluster_done(&run->clusters[i]);
 	free(run);
 }

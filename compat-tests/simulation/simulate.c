@@ -17,9 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "node.h"
 #include "run.h"
-#include "standin.h"
 
 /* What libraries allocate for themselves is not seen by the simulated process and goes missing with
  * it; what we allocate is. */
@@ -31,31 +29,29 @@ const char *__lsan_default_suppressions(void)
 
 struct arguments {
 	uint64_t seed, seeds, steps;
-	unsigned shards;
-	bool is_once, is_quiet, is_verbose, is_standin, ends_at_violation;
+	unsigned shards, nodes;
+	bool is_once, is_quiet, is_verbose, ends_at_violation;
 	const char *trace_path;
 	const char *hashes_path;
-	enum standin_bug standin_bug;
 };
 
 static int usage(FILE *to, int status)
 {
 	fputs("usage: simulate [--seed N] [--seeds COUNT] [--steps M] [--shards K] [--once]\n"
-	      "                [--until-violation] [--quiet-world] [--trace FILE] [--hashes FILE]\n"
-	      "                [--verbose] [--stand-in BUG]\n"
+	      "                [--nodes K] [--until-violation] [--quiet-world] [--trace FILE]\n"
+	      "                [--hashes FILE] [--verbose]\n"
 	      "\n"
 	      "--seed N         the first seed (1)\n"
 	      "--seeds COUNT    how many (1)\n"
 	      "--steps M        steps of the world before it is drained and judged (100000)\n"
-	      "--shards K       shards of the node; else the seed chooses 1 to 8\n"
+	      "--shards K       shards of each node; else the seed chooses 1 to 8\n"
+	      "--nodes K        nodes, each a cluster of one; else the seed chooses 1 to 3\n"
 	      "--once           each seed once instead of twice\n"
 	      "--until-violation  ends with the first seed that breaks a rule\n"
 	      "--verbose        the node's log lines\n"
 	      "--quiet-world    no faults\n"
 	      "--trace FILE     every event as a line (of the first run of each seed)\n"
-	      "--hashes FILE    a line for each seed with its trace hash: to compare two builds\n"
-	      "--stand-in BUG   instead of the broker a small one with a planted bug, or "
-	      "'correct'\n",
+	      "--hashes FILE    a line for each seed with its trace hash: to compare two builds\n",
 		to);
 	return status;
 }
@@ -67,16 +63,6 @@ static bool number_parse(const char *text, uint64_t *ret)
 	errno = 0;
 	*ret = strtoull(text, &end, 10);
 	return errno == 0 && *text && *end == '\0';
-}
-
-static bool bug_parse(const char *text, enum standin_bug *ret)
-{
-	for (int i = 0; i < STANDIN_BUG_COUNT; i++)
-		if (strcmp(text, standin_bug_names[i]) == 0) {
-			*ret = (enum standin_bug)i;
-			return true;
-		}
-	return false;
 }
 
 static int arguments_parse(int argc, char **argv, struct arguments *ret)
@@ -92,7 +78,7 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 		QUIET,
 		TRACE,
 		HASHES,
-		STAND_IN,
+		NODES,
 		HELP
 	};
 	static const struct option options[] = {
@@ -106,11 +92,11 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 		{"quiet-world", no_argument, NULL, QUIET},
 		{"trace", required_argument, NULL, TRACE},
 		{"hashes", required_argument, NULL, HASHES},
-		{"stand-in", required_argument, NULL, STAND_IN},
+		{"nodes", required_argument, NULL, NODES},
 		{"help", no_argument, NULL, HELP},
 		{0},
 	};
-	uint64_t shards = 0;
+	uint64_t shards = 0, nodes = 0;
 	int option;
 
 	*ret = (struct arguments){.seed = 1, .seeds = 1, .steps = 100000};
@@ -149,9 +135,10 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 		case HASHES:
 			ret->hashes_path = optarg;
 			break;
-		case STAND_IN:
-			is_good = bug_parse(optarg, &ret->standin_bug);
-			ret->is_standin = true;
+		case NODES:
+			is_good = number_parse(optarg, &nodes) && nodes >= 1 &&
+				  nodes <= RUN_NODES_MAX;
+			ret->nodes = (unsigned)nodes;
 			break;
 		case HELP:
 			exit(usage(stdout, 0));
@@ -168,23 +155,16 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 static void seed_run(const struct arguments *arguments, uint64_t seed, FILE *trace,
 	struct run_result *ret_result)
 {
-	struct node_options node = {.is_verbose = arguments->is_verbose};
-	struct standin_options standin = {.bug = arguments->standin_bug, .port = NODE_PORT};
 	struct run_options options = {
 		.seed = seed,
 		.steps = arguments->steps,
 		.shard_count = arguments->shards,
-		.port = NODE_PORT,
+		.node_count = arguments->nodes,
 		.trace = trace,
+		.is_verbose = arguments->is_verbose,
 		.has_no_faults = arguments->is_quiet,
-		.node = {.start = node_start, .stop = node_stop, .argument = &node},
-		.node_shards_max = 8,
 	};
 
-	if (arguments->is_standin) {
-		options.node = (struct program){.start = standin_start, .argument = &standin};
-		options.node_shards_max = options.shard_count = 1;
-	}
 	run_seed(&options, ret_result);
 }
 
@@ -228,9 +208,41 @@ static bool seed_run_apart(const struct arguments *arguments, uint64_t seed, boo
 }
 
 struct totals {
-	uint64_t passed, failed, equal, steps, crashes, acknowledged, read, requests;
+	uint64_t passed, failed, equal, steps;
+	struct run_result sum; /* of the first runs: the counts */
 	double seconds;
 };
+
+static void sum_add(struct run_result *sum, const struct run_result *result)
+{
+	sum->crashes += result->crashes;
+	sum->full_disks += result->full_disks;
+	sum->cuts += result->cuts;
+	sum->rots += result->rots;
+	sum->inspections += result->inspections;
+	sum->requests += result->requests;
+	sum->acknowledged += result->acknowledged;
+	sum->read += result->read;
+	sum->broken_connections += result->broken_connections;
+	sum->topics_deleted += result->topics_deleted;
+	sum->starts_moved += result->starts_moved;
+	sum->rebalances += result->rebalances;
+	sum->commits += result->commits;
+	sum->session_fetches += result->session_fetches;
+}
+
+static void sum_print(const struct run_result *sum)
+{
+	printf("%" PRIu64 " crashes, %" PRIu64 " full disks, %" PRIu64 " cut and %" PRIu64
+	       " broken connections, %" PRIu64 " rotten bits, %" PRIu64 " disks inspected\n",
+		sum->crashes, sum->full_disks, sum->cuts, sum->broken_connections, sum->rots,
+		sum->inspections);
+	printf("%" PRIu64 " requests, %" PRIu64 " records acknowledged, %" PRIu64 " read, %" PRIu64
+	       " fetches in sessions, %" PRIu64 " log starts moved, %" PRIu64
+	       " topics deleted, %" PRIu64 " generations, %" PRIu64 " offsets committed\n",
+		sum->requests, sum->acknowledged, sum->read, sum->session_fetches,
+		sum->starts_moved, sum->topics_deleted, sum->rebalances, sum->commits);
+}
 
 static double now_seconds(void)
 {
@@ -260,10 +272,7 @@ static void seed_judge(
 			totals->equal++;
 	}
 	totals->seconds += now_seconds() - begin;
-	totals->crashes += first.crashes;
-	totals->acknowledged += first.acknowledged;
-	totals->read += first.read;
-	totals->requests += first.requests;
+	sum_add(&totals->sum, &first);
 	if (why[0] == '\0')
 		totals->passed++;
 	else
@@ -274,14 +283,11 @@ static void seed_judge(
 		printf("seed %" PRIu64 ": %s\n"
 		       "  %s\n"
 		       "  %" PRIu64 " steps, %" PRIu64 " ms of its time, %" PRIu64
-		       " crashes, %" PRIu64 " starts, %" PRIu64 " requests, %" PRIu64
-		       " records sent, %" PRIu64 " acknowledged, %" PRIu64 " read, %" PRIu64
-		       " connections broke, %" PRIu64 " retriable errors, %" PRIu64
-		       " duplicates, trace %016" PRIx64 "\n",
+		       " starts, %" PRIu64 " records sent, %" PRIu64 " retriable errors, %" PRIu64
+		       " sent twice, trace %016" PRIx64 "\n",
 			seed, why[0] ? why : "good", first.setting, first.steps, first.virtual_ms,
-			first.crashes, first.restarts, first.requests, first.attempted,
-			first.acknowledged, first.read, first.broken_connections,
-			first.retriable_errors, first.duplicates, first.hash);
+			first.restarts, first.attempted, first.retriable_errors, first.duplicates,
+			first.hash);
 	fflush(stdout);
 }
 
@@ -302,9 +308,7 @@ int main(int argc, char **argv)
 		seed_judge(&arguments, arguments.seed + i, hashes, &totals);
 	if (hashes)
 		fclose(hashes);
-	printf("%" PRIu64 " crashes, %" PRIu64 " requests, %" PRIu64
-	       " records acknowledged, %" PRIu64 " read\n",
-		totals.crashes, totals.requests, totals.acknowledged, totals.read);
+	sum_print(&totals.sum);
 	if (!arguments.is_once)
 		printf("seeds run twice with equal traces: %" PRIu64 "\n", totals.equal);
 	printf("%" PRIu64 " steps in %.1f s, %.2f million a second\n", totals.steps, totals.seconds,

@@ -64,7 +64,7 @@ void wire_close(struct wire *wire)
 	wire->pending_count = 0;
 }
 
-int wire_ask(
+int wire_tell(
 	struct wire *wire, struct arena *arena, enum api_key key, int version, const void *request)
 {
 	const struct api_row *api = api_find(key);
@@ -75,15 +75,12 @@ int wire_ask(
 
 	if (!wire->socket)
 		return -ENOTCONN;
-	ensure(wire->pending_count < WIRE_PENDING_MAX);
 	output_init(&output, arena, 256);
 	error = frame_request_encode(&output, api, version, wire->next_correlation_id, STR("model"),
 		request, &codec_error);
 	/* A request of ours that can't be said is our mistake. */
 	ensure(error == 0);
-	wire->pending[wire->pending_count].api = api;
-	wire->pending[wire->pending_count].version = version;
-	wire->pending[wire->pending_count++].correlation_id = wire->next_correlation_id++;
+	wire->next_correlation_id++;
 	piece = (struct piece){.data = output.data, .size = output.size};
 	wire->is_done = false;
 	timer_set(wire->shard, &wire->deadline, shard_now_ns(wire->shard) + 30 * NS_PER_S);
@@ -91,6 +88,16 @@ int wire_ask(
 	error = (int)wire_wait(wire, &wire->send);
 	timer_stop(wire->shard, &wire->deadline);
 	return error;
+}
+
+int wire_ask(
+	struct wire *wire, struct arena *arena, enum api_key key, int version, const void *request)
+{
+	ensure(wire->pending_count < WIRE_PENDING_MAX);
+	wire->pending[wire->pending_count].api = api_find(key);
+	wire->pending[wire->pending_count].version = version;
+	wire->pending[wire->pending_count++].correlation_id = wire->next_correlation_id;
+	return wire_tell(wire, arena, key, version, request);
 }
 
 static int wire_read(struct wire *wire, uint8_t *to, size_t size)

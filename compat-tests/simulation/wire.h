@@ -32,6 +32,9 @@ struct wire {
 int wire_open(struct wire *wire, struct shard *shard, const struct address *to);
 void wire_close(struct wire *wire);
 
+/* Sends a request that is not answered (Produce with acks=0). */
+int wire_tell(
+	struct wire *wire, struct arena *arena, enum api_key key, int version, const void *request);
 /* Sends a request; its answer is read by wire_answer. */
 int wire_ask(
 	struct wire *wire, struct arena *arena, enum api_key key, int version, const void *request);

@@ -4,6 +4,7 @@
  * crash asked for at the n-th change happens right there.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "runtime/simulated/world_internal.h"
@@ -315,6 +316,25 @@ static void op_crash(struct machine *process, struct file_wait *wait)
 	process_end(process, how, -1);
 }
 
+/* In the text of a trace the numbers of an operation on names say little. */
+static void path_trace(const struct world *world, const struct file_op *op, int64_t result)
+{
+	static const char *const names[] = {
+		[FILE_OP_OPEN] = "open",
+		[PATH_OP_RENAME] = "rename",
+		[PATH_OP_UNLINK] = "unlink",
+		[PATH_OP_MAKE_FOLDER] = "mkdir",
+		[PATH_OP_REMOVE_FOLDER] = "rmdir",
+		[PATH_OP_SYNC] = "sync",
+	};
+
+	if (unlikely(world->chooser.text != NULL) && !op->ask.file &&
+		(size_t)op->ask.kind < array_length(names) && names[op->ask.kind])
+		fprintf(world->chooser.text, "# %s %s%s%s = %" PRId64 "\n", names[op->ask.kind],
+			op->ask.path, op->ask.kind == PATH_OP_RENAME ? " " : "",
+			op->ask.kind == PATH_OP_RENAME ? op->ask.path_to : "", result);
+}
+
 static void file_wait_fire(struct world *world, struct event *event)
 {
 	struct file_wait *wait =
@@ -358,6 +378,7 @@ static void file_wait_fire(struct world *world, struct event *event)
 		chooser_note(&world->chooser, "of",
 			disk_file_number(open_file_of(op->ask.file)->inode), op->ask.offset,
 			op->ask.size);
+	path_trace(world, op, result);
 	chooser_note(&world->chooser, "file", (uint64_t)op->ask.kind, (uint64_t)result,
 		host->index << 8 | shard->index);
 	process_wait_end(&wait->wait);

@@ -78,6 +78,11 @@ struct host *world_host_new(struct world *world, const char *name, const char *a
 	return host;
 }
 
+const char *host_name(const struct host *host)
+{
+	return host->name;
+}
+
 bool host_is_running(const struct host *host)
 {
 	return host->process != NULL;

@@ -45,6 +45,7 @@ void world_trace_to(struct world *world, FILE *file);
 
 /* ADDRESS is numeric, for instance "10.0.0.1"; host names resolve too. */
 struct host *world_host_new(struct world *world, const char *name, const char *address);
+const char *host_name(const struct host *host);
 /* Starts a process on the host. The program's start runs as a step. One process a host at a time.
  */
 void host_start(struct host *host, unsigned shard_count, const struct program *program);
