@@ -259,7 +259,7 @@ void sockets_move_to_another_shard(struct shard *shard, void *argument)
 	ensure(fiber_start(shard, party_host, argument) == 0);
 }
 
-enum { SLICE = 2500000, SLICES = 3 };
+enum { SLICE = 2500000, SLICES = 3, SMALL_SLICES = 150, SMALL_SLICE = 997 };
 
 /* Takes all that is sent and compares it with what it should be. */
 struct sink {
@@ -285,7 +285,7 @@ static void sink_drain(struct shard *shard, void *argument)
 static void send_slices(struct shard *shard, void *argument)
 {
 	char *path = contract_path(argument, "slices"), *content = malloc(SLICES * SLICE);
-	size_t size = 5 + SLICE + 7 + 100 + SLICE - 17;
+	size_t size = 5 + SLICE + 7 + 100 + SLICE - 17 + SMALL_SLICES * (SMALL_SLICE + 3);
 	struct sink sink = {.sender = fiber_current(shard), .expected = malloc(size), .size = size};
 	struct file *file;
 	struct pair pair;
@@ -295,7 +295,7 @@ static void send_slices(struct shard *shard, void *argument)
 	ensure(fiber_open(shard, path, FILE_READ | FILE_WRITE | FILE_CREATE, &file) == 0);
 	ensure(fiber_write(shard, file, content, SLICES * SLICE, 0) == 0);
 	pair_open(shard, &pair, argument);
-	struct piece pieces[] = {
+	struct piece pieces[7 + 2 * SMALL_SLICES] = {
 		{.data = "", .size = 0},
 		{.data = "first", .size = 5},
 		{.file = file, .offset = 0, .size = SLICE},
@@ -309,6 +309,12 @@ static void send_slices(struct shard *shard, void *argument)
 	at = mempcpy(at, "second ", 7);
 	at = mempcpy(at, content + SLICE, 100);
 	at = mempcpy(at, content + 2 * SLICE + 17, SLICE - 17);
+	for (unsigned i = 0; i < SMALL_SLICES; i++) {
+		pieces[7 + 2 * i] = (struct piece){
+			.file = file, .offset = i * SMALL_SLICE, .size = SMALL_SLICE};
+		pieces[8 + 2 * i] = (struct piece){.data = "end", .size = 3};
+		at = mempcpy(mempcpy(at, content + i * SMALL_SLICE, SMALL_SLICE), "end", 3);
+	}
 	ensure((size_t)(at - sink.expected) == size);
 	sink.socket = pair.server;
 	ensure(fiber_start(shard, sink_drain, &sink) == 0);
@@ -323,8 +329,8 @@ static void send_slices(struct shard *shard, void *argument)
 	machine_exit(shard, 0);
 }
 
-/* Memory and slices of a file, empty ones among them, five megabytes in all: they arrive as one
- * stream in their order. */
+/* Memory and slices of a file, large, small and empty ones, five megabytes in all: they arrive as
+ * one stream in their order. */
 void sockets_send_slices(struct shard *shard, void *argument)
 {
 	ensure(fiber_start(shard, send_slices, argument) == 0);

@@ -109,6 +109,7 @@ struct linux_shard {
 	struct chunk *free_chunks;
 	unsigned chunk_count; /* free and in use */
 	struct list chunk_waiters;
+	uint8_t *small_slices; /* what send.c copies slices to; NULL until then */
 	uint8_t entropy[256];
 	unsigned entropy_left;
 };

@@ -11,6 +11,9 @@
  *	   v
  *	disk thread reads ----> send from the chunk ----> release it
  *
+ * Small slices in the page cache are copied and go with the memory around them: an answer of a few
+ * hundred bytes from each of fifty partitions is one call then, not a hundred.
+ *
  * A chunk is never kept while the socket has no room: what it held is in the page cache by then,
  * so a peer that does not read holds no memory of ours.
  */
@@ -29,6 +32,8 @@ enum {
 	CHUNK_SIZE = 256 * 1024,
 	CHUNKS_MAX = 32, /* of one shard, in use and free */
 	CHUNKS_KEPT = 4, /* free ones of one shard */
+	SMALL_SLICE_MAX = 16 * 1024,  /* copying so much costs less than sendfile's own work */
+	SMALL_SLICES_SIZE = 64 * 1024, /* of all that go with one sendmsg */
 };
 
 struct chunk {
@@ -71,6 +76,8 @@ void chunks_free(struct linux_shard *shard)
 		shard->free_chunks = chunk->next_free;
 		free(chunk);
 	}
+	free(shard->small_slices);
+	shard->small_slices = NULL;
 }
 
 static void chunk_done(struct shard *shard, struct task *task)
@@ -149,24 +156,55 @@ static void send_blocked(struct linux_socket *socket)
 	}
 }
 
-static int64_t send_memory(struct linux_socket *socket, const struct piece *pieces, uint32_t count)
+/* A small slice that is in memory, copied to SMALL_SLICES from USED on; NULL when it has to go by
+ * itself. */
+static const void *small_slice_read(
+	struct linux_shard *shard, const struct piece *piece, size_t used)
+{
+	if (piece->size > SMALL_SLICE_MAX || piece->size > SMALL_SLICES_SIZE - used)
+		return NULL;
+	if (!shard->small_slices)
+		shard->small_slices = malloc(SMALL_SLICES_SIZE);
+	if (!shard->small_slices)
+		return NULL;
+	uint8_t *to = shard->small_slices + used;
+	int64_t got = linux_file_read_cached(
+		&shard->shard, piece->file, to, piece->size, piece->offset);
+	return got == (int64_t)piece->size ? to : NULL;
+}
+
+/* What goes in one call: memory and small slices, up to the first slice that has to go by itself.
+ * Bytes sent, 0 when that is the first piece, or a negative errno. */
+static int64_t send_gathered(struct linux_shard *shard, struct linux_socket *socket,
+	const struct piece *pieces, uint32_t count)
 {
 	struct iovec parts[SEND_PARTS];
 	struct msghdr message = {.msg_iov = parts};
 	uint32_t taken = 0;
-	size_t total = 0;
+	size_t total = 0, copied = 0;
 
-	for (; taken < count && !pieces[taken].file && total < SEND_STEP_MAX; taken++) {
+	for (; taken < count && total < SEND_STEP_MAX; taken++) {
+		const struct piece *piece = &pieces[taken];
+		const void *data = piece->data;
+
 		if (message.msg_iovlen == SEND_PARTS)
 			break;
-		if (pieces[taken].size == 0)
+		if (piece->size == 0)
 			continue;
+		if (piece->file) {
+			data = small_slice_read(shard, piece, copied);
+			if (!data)
+				break;
+			copied += piece->size;
+		}
 		parts[message.msg_iovlen++] = (struct iovec){
-			.iov_base = (void *)(uintptr_t)pieces[taken].data,
-			.iov_len = pieces[taken].size,
+			.iov_base = (void *)(uintptr_t)data,
+			.iov_len = piece->size,
 		};
-		total += pieces[taken].size;
+		total += piece->size;
 	}
+	if (total == 0)
+		return 0;
 	/* More to come at once: let it share the packets. */
 	int more = taken < count ? MSG_MORE : 0;
 	ssize_t put = sendmsg(socket->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | more);
@@ -254,9 +292,11 @@ void send_advance(struct linux_shard *shard, struct linux_socket *socket)
 			shard_post(&shard->shard, &socket->again);
 			return;
 		}
-		int64_t put = piece->file
-				      ? send_slice(shard, socket, piece, op->ask.piece_count == 1)
-				      : send_memory(socket, piece, op->ask.piece_count);
+		int64_t put = socket->chunk ? 0
+					    : send_gathered(shard, socket, piece,
+						      op->ask.piece_count);
+		if (put == 0)
+			put = send_slice(shard, socket, piece, op->ask.piece_count == 1);
 		if (put > 0) {
 			send_consume(op, (uint64_t)put);
 			budget -= min_of(budget, (uint64_t)put);
