@@ -157,6 +157,8 @@ static void fetch_answer(struct connection *connection, struct pending *pending,
 	if (error)
 		die("fetch: error %d", error);
 	consumer->session_id = (int32_t)load_be32(reader_take(&reader, 4));
+	if (group->options.session && !consumer->session_id)
+		die("fetch: the broker has no room for another fetch session");
 	if (group->options.session)
 		consumer->session_epoch++;
 	if (reader_uvarint(&reader) > 1) {

@@ -46,7 +46,8 @@ static void print_results(const struct engine *engine)
 
 int main(int argc, char **argv)
 {
-	struct engine engine = {.seconds = 5};
+	/* Static: what it points to lives as long as the program. */
+	static struct engine engine = {.seconds = 5};
 	int at = 1;
 
 	for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {

@@ -1,7 +1,9 @@
 """Runs cases against brokers in turn: A B A B, each round with a fresh directory."""
 import contextlib
+import dataclasses
 import json
 import os
+import re
 import statistics
 import subprocess
 import tempfile
@@ -15,10 +17,12 @@ ROOT = cluster.ROOT
 
 
 def build(options):
-    """Builds a release and says where its load generator is."""
-    if not os.environ.get('BARNABAS_PYTHON'):
-        subprocess.run([os.path.join(ROOT, 'tools', 'setup'), 'test'], check=True)
-    release = os.environ.get('BARNABAS_BENCH_BUILD', os.path.join(ROOT, 'build', 'release'))
+    """Builds a release, unless told to use what there is, and says where its load generator is."""
+    if options.build:
+        os.environ['BARNABAS'] = options.binary or os.path.join(options.build, 'broker', 'barnabas')
+        return os.path.join(options.build, 'tools', 'benchmark')
+    subprocess.run([os.path.join(ROOT, 'tools', 'setup'), 'test'], check=True)
+    release = os.path.join(ROOT, 'build', 'release')
     if not os.path.exists(os.path.join(release, 'build.ninja')):
         subprocess.run(['meson', 'setup', release, ROOT, '-Dbuildtype=release'], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(['ninja', '-C', release, 'broker/barnabas', 'tools/benchmark/load',],
@@ -36,6 +40,10 @@ class Bench:
         self.options = options
         self.end_to_end_maximum = 0  # records a second; see special.EndToEnd
 
+    def scaled(self, count):
+        """So many of something, or in a smoke run a few."""
+        return max(1, int(count / self.options.shrink))
+
     def load(self, port, pid, groups, seconds, warmup_s, both_cores=False):
         """The load generator's results, as a dict."""
         cpu = ','.join(str(c) for c in cluster.cpus()) if both_cores else str(cluster.cpus()[1])
@@ -43,10 +51,12 @@ class Bench:
                    '--warmup', str(warmup_s), '--seconds', str(seconds), *groups]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode:
-            raise cluster.nodes.Failed(f'{" ".join(command)}\n{done.stderr}')
+            raise cluster.nodes.Failed(f'{" ".join(command)}\n{done.stderr[-2000:]}')
         return json.loads(done.stdout)
 
     def load_figures(self, node, groups, seconds, warmup_s, both_cores=False):
+        if self.options.shrink > 1:
+            warmup_s = 0  # little is sent, and it must fall into the window
         return figures(self.load(node.port, node.process.pid, groups, self.options.seconds or seconds, warmup_s, both_cores))
 
     def load_on_topics(self, node, case, groups):
@@ -94,6 +104,8 @@ class Bench:
 def figures(measured):
     """The figures of the report out of what the load generator says; its first group is the one that counts."""
     first, seconds = measured['groups'][0], measured['seconds']
+    if not first['requests']:
+        raise cluster.nodes.Failed('nothing was answered while it was measured')
     out = {
         'requests_per_s': first['requests'] / seconds,
         'mb_per_s': first['bytes'] / 1e6 / seconds,
@@ -160,35 +172,77 @@ def summary(rounds):
             for name in rounds[0] if (values := [r[name] for r in rounds if name in r])}
 
 
+def shrunk(case, by):
+    """The case with so little of everything that it only shows whether it runs."""
+
+    def fewer(match):
+        name, value = match[1], int(match[2])
+        return f'{name}={max(1, value // by) if name == "count" else min(value, FEW)}'
+
+    groups = {name: tuple(re.sub(r'\b(count|partitions|connections|producers)=(\d+)', fewer, group)
+                          for group in getattr(case, name)) for name in ('fill', 'groups')}
+    topics = tuple(dataclasses.replace(t, partitions=min(t.partitions, FEW)) for t in case.topics[:FEW])
+    return dataclasses.replace(case, topics=topics, bulk_gb=case.bulk_gb / by, **groups)
+
+
+FEW = 64
+
+
+def attempt(function, *arguments):
+    """Figures, or the reason why there are none: one case that can't run does not take the others with it."""
+    try:
+        return function(*arguments)
+    except (cluster.nodes.Failed, cluster.nodes.wire.Closed, cluster.nodes.wire.Silent, OSError, subprocess.CalledProcessError) as error:
+        return str(error) or type(error).__name__
+
+
 def one_round(bench, kind, cases):
-    """(case, figures) of every case on a broker that is started for it."""
+    """(case, figures or why there are none) of every case, on a broker that is started for this round."""
     if kind == 'limit':
         for case in cases:
             if case.limit:
-                yield case, measure_limit(bench, case)
+                yield case, attempt(measure_limit, bench, case)
         return
-    node = cluster.start(kind, bench.scratch)
+    node = None
     try:
-        if kind == 'kafka':
-            bench.warm_up(node)
         for case in cases:
-            yield case, measure(bench, node, case)
+            if node is None:
+                node = cluster.start(kind, bench.scratch)
+                if kind == 'kafka':
+                    bench.warm_up(node)
+            result = attempt(measure, bench, node, case)
+            yield case, result
+            if isinstance(result, str):
+                # Whatever state it is in: the next case gets a new one.
+                node.kill()
+                node = None
     finally:
-        node.kill()
+        if node is not None:
+            node.kill()
 
 
 def run(cases, options):
     tools = build(options)
+    if options.shrink > 1:
+        cases = [shrunk(case, options.shrink) for case in cases]
     # Kafka first: the rates of the end-to-end rows are parts of the slower broker's maximum.
     kinds = [options.only] if options.only else ['kafka', 'barnabas', 'limit']
     found = {kind: {} for kind in kinds}
+    passed = failed = 0
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='bench-', dir=options.scratch) as scratch:
         bench = Bench(tools, scratch, options)
         for number in range(options.rounds):
             for kind in kinds:
                 for case, result in one_round(bench, kind, cases):
+                    if isinstance(result, str):
+                        failed += 1
+                        print(f'round {number + 1} {kind:<9}{case.row:>3} {case.name} FAILED: {result}', flush=True)
+                        continue
                     found[kind].setdefault(case.name, []).append(result)
+                    passed += 1
                     print(f'round {number + 1} {kind:<9}{report.progress(case, result)}', flush=True)
     results = {kind: {name: summary(rounds) for name, rounds in of_kind.items()} for kind, of_kind in found.items()}
     report.write(cases, results, options, time.monotonic() - began)
+    print(f'{passed} measured, {failed} failed')
+    return failed == 0

@@ -10,8 +10,16 @@ import loads
 OFFSET_COMMIT_ERROR_AT = 4 + 1 + 4 + 1 + 1 + len('one') + 1 + 4
 
 
-def offset_commit(_node):
+def coordinator_await(node, group):
+    """Until the group has a coordinator that has read its log."""
+    with node.connect() as c:
+        cluster.until('the group has a coordinator', lambda: c.call('FindCoordinator', 3, {
+            'Key': group, 'KeyType': 0})['ErrorCode'] == 0 and c.call('ListGroups', 3, {})['ErrorCode'] == 0)
+
+
+def offset_commit(node):
     """A consumer that assigns its partitions itself."""
+    coordinator_await(node, 'bench-commits')
     return {'GroupId': 'bench-commits', 'GenerationIdOrMemberEpoch': -1, 'MemberId': '', 'Topics': [
         {'Name': 'one', 'Partitions': [{'PartitionIndex': 0, 'CommittedOffset': 1, 'CommittedMetadata': ''}]}]}
 
@@ -20,15 +28,10 @@ def heartbeat(node):
     """The only member of a group, stable."""
     group = {'GroupId': 'bench-heartbeats', 'MemberId': '', 'ProtocolType': 'consumer', 'SessionTimeoutMs': 60000,
              'RebalanceTimeoutMs': 60000, 'Protocols': [{'Name': 'range', 'Metadata': b''}]}
+    coordinator_await(node, group['GroupId'])
     with node.connect() as c:
-        answers = []
-
-        def coordinator_is_there():
-            answers.append(c.call('JoinGroup', 3, group))
-            return answers[-1]['ErrorCode'] == 0
-
-        cluster.until('the group has its member', coordinator_is_there)
-        member = {'GroupId': group['GroupId'], 'GenerationId': answers[-1]['GenerationId'], 'MemberId': answers[-1]['MemberId']}
+        joined = c.call('JoinGroup', 3, group)
+        member = {'GroupId': group['GroupId'], 'GenerationId': joined['GenerationId'], 'MemberId': joined['MemberId']}
         c.call('SyncGroup', 3, {**member, 'Assignments': [{'MemberId': member['MemberId'], 'Assignment': b''}]})
     return member
 
@@ -42,7 +45,7 @@ class EndToEnd:
 
     def __call__(self, bench, node, case):
         rate = self.rate or int(self.share * self.maximum(bench, node, case))
-        return bench.load_on_topics(node, case, loads.end_to_end_groups(rate))
+        return bench.load_on_topics(node, case, loads.end_to_end_groups(max(rate, 1)))
 
     def maximum(self, bench, node, case):
         """Of the broker that is measured first, which is Apache Kafka where both are."""
@@ -57,7 +60,7 @@ def cold(bench, node, case):
     producers = loads.small_groups(16, record_bytes=1000, rate=1000)
     consumers = (loads.group('fetch', connections=4, wrap=1, **shape),)
     with bench.topics(node, case.topics):
-        bench.load(node.port, node.process.pid, (loads.group('produce', connections=4, inflight=5, count=45000, **shape),),
+        bench.load(node.port, node.process.pid, (loads.group('produce', connections=4, inflight=5, count=bench.scaled(45000), **shape),),
                    600, 0)
         drop_caches(node, 'cold-')
         quiet = bench.load_figures(node, producers, 6, 1)
@@ -84,14 +87,15 @@ CONNECTIONS = 10000
 
 def api_versions_group(bench, node, rate):
     frames = bench.frames(node, (('ApiVersions', 3, loads.CLIENT, 4),))
-    return loads.group('call', connections=CONNECTIONS, rate=rate, frames=frames, error_at=4)
+    return loads.group('call', connections=bench.scaled(CONNECTIONS), rate=bench.scaled(rate), frames=frames, error_at=4)
 
 
 def idle_connections(bench, node, case):
     """Every connection has asked once; memory per connection is what the broker grew by."""
     before = node.rss_kb()
-    measured = bench.load(node.port, node.process.pid, (api_versions_group(bench, node, CONNECTIONS / 2),), 1, 3)
-    return {'kb_per_connection': max(0, measured['rss_kb'] - before) / CONNECTIONS, 'rss_mb': measured['rss_kb'] / 1000}
+    # At this rate each connection has asked once when the window of a second begins.
+    measured = bench.load(node.port, node.process.pid, (api_versions_group(bench, node, CONNECTIONS // 2),), 1, 3)
+    return {'kb_per_connection': max(0, measured['rss_kb'] - before) / bench.scaled(CONNECTIONS), 'rss_mb': measured['rss_kb'] / 1000}
 
 
 def many_connections(bench, node, case):
@@ -140,7 +144,7 @@ def spawned(bench, node, name):
     folder = os.path.join(bench.scratch, name, node.kind)
     shutil.rmtree(folder, ignore_errors=True)
     other = cluster.KINDS[node.kind](folder)
-    other.wait = lambda timeout_s: None
+    other.wait = lambda timeout_s: None  # answer_await does
     return other
 
 
@@ -176,8 +180,8 @@ class Recovery:
         self.gb = gb
 
     def __call__(self, bench, node, case):
-        topic = loads.Topic('many', 1000)
-        batches = int(self.gb * loads.GB / 65536)
+        topic = loads.Topic('many', bench.scaled(1000))
+        batches = bench.scaled(self.gb * loads.GB / 65536)
         other = cluster.start(node.kind, os.path.join(bench.scratch, 'recovery'))
         try:
             cluster.topics_create(other, (topic,))
@@ -185,14 +189,12 @@ class Recovery:
                 'produce', topic='many', partitions=topic.partitions, connections=8, inflight=5, batch_bytes=65536,
                 count=batches),), 1800, 0)
             other.kill()
-            other.wait = lambda timeout_s: None
+            other.wait = lambda timeout_s: None  # answer_await does
             began = time.monotonic()
             other.start()
             answer_await(other, lambda c: c.call('Metadata', 9, {'Topics': []})['Brokers'])
             first_ms = (time.monotonic() - began) * 1000
-            answer_await(other, lambda c: not any(p['ErrorCode'] for p in c.call('ListOffsets', 7, {
-                'ReplicaId': -1, 'Topics': [{'Name': 'many', 'Partitions': [
-                    {'PartitionIndex': n, 'Timestamp': -1} for n in range(topic.partitions)]}]})['Topics'][0]['Partitions']))
+            answer_await(other, lambda c: cluster.all_answer(c, topic))
             return {'ms': (time.monotonic() - began) * 1000, 'first_answer_ms': first_ms, 'rss_mb': other.rss_kb() / 1000}
         finally:
             other.kill()
