@@ -293,8 +293,6 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 			config_int(broker->config, SETTING_PRODUCER_ID_EXPIRATION_MS),
 		.producer_id_expiration_check_interval_ms = config_int(
 			broker->config, SETTING_PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS),
-		.flush_check_interval_ms =
-			config_long(broker->config, SETTING_LOG_FLUSH_SCHEDULER_INTERVAL_MS),
 		.retention_check_interval_ms =
 			config_long(broker->config, SETTING_LOG_RETENTION_CHECK_INTERVAL_MS),
 		.folder_failed = directory_failed,

@@ -76,6 +76,7 @@ const struct log_config *log_config(const struct log *log)
 void log_config_set(struct log *log, const struct log_config *config)
 {
 	log->config = *config;
+	log_flush_schedule(log);
 }
 
 /* ---- offsets ---- */

@@ -43,7 +43,6 @@ struct log_store_options {
 	int64_t producer_id_expiration_ms; /* producer.id.expiration.ms */
 	int64_t producer_id_expiration_check_interval_ms; /* producer.id.expiration.check.interval.ms
 							   */
-	int64_t flush_check_interval_ms;     /* log.flush.scheduler.interval.ms; < 0: never */
 	int64_t retention_check_interval_ms; /* log.retention.check.interval.ms; 0: the owner calls
 						log_retain */
 	int64_t background_sync_ms; /* unsynced bytes are synced at the latest this long after; 0: a

@@ -476,8 +476,10 @@ static void write_done(struct shard *shard, struct file_op *file_op)
 				append_complete(op, KAFKA_NONE);
 			}
 		}
-		if (log->unsynced_since_ns == 0)
+		if (log->unsynced_since_ns == 0) {
 			log->unsynced_since_ns = max_of(shard_now_ns(shard), 1ull);
+			log_flush_schedule(log);
+		}
 		log_store_housekeeping_start(log->store);
 		if (result < 0)
 			log_fail(log, (int)result);

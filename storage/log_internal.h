@@ -127,6 +127,7 @@ struct log {
 	bool syncing;
 	uint64_t unsynced_messages;
 	uint64_t unsynced_since_ns; /* 0: nothing is unsynced */
+	struct timer flush_timer;   /* for flush.ms, when that is sooner than the background */
 	struct file_op sync_op;
 	struct file *sync_file;
 	int64_t sync_target;
@@ -226,6 +227,9 @@ void log_sync_fail_all(struct log *log, int error);
 /* (fiber) Data, indexes and epochs are on the disk up to the readable end of now; the recovery
  * point moves there. */
 int log_checkpoint(struct log *log);
+/* Sets the timer for flush.ms by what is unsynced, or stops it. */
+void log_flush_schedule(struct log *log);
+void log_flush_due(struct shard *shard, struct timer *timer);
 /* Begins to write leader-epoch-checkpoint in the background. */
 void log_epochs_changed(struct log *log);
 /* (fiber) */

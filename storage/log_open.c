@@ -994,6 +994,7 @@ void log_free(struct log *log)
 	ensure(list_is_empty(&log->queued) && list_is_empty(&log->flying) &&
 		list_is_empty(&log->durable));
 	list_remove(&log->node);
+	timer_stop(log->shard, &log->flush_timer);
 	for (uint32_t i = 0; i < log->segment_count; i++)
 		segment_unref(log->segments[i]);
 	free(log->segments);
@@ -1019,6 +1020,7 @@ static struct log *log_new(struct log_store *store, const struct log_open *ask)
 	log->folder = ask->folder;
 	log->config = ask->config;
 	log->partition = ask->partition;
+	log->flush_timer.fire = log_flush_due;
 	list_init(&log->queued);
 	list_init(&log->flying);
 	list_init(&log->durable);
@@ -1073,6 +1075,7 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 	}
 	list_push_back(&store->logs, &opening.log->node);
 	log_store_housekeeping_start(store);
+	log_flush_schedule(opening.log);
 	if (ret_recovery)
 		*ret_recovery = opening.recovery;
 	*ret_log = opening.log;

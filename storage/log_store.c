@@ -192,8 +192,6 @@ static bool sync_is_due(const struct log *log, uint64_t now_ns)
 
 	if (log->unsynced_since_ns == 0 && !log->epochs_dirty)
 		return false;
-	if (log->config.flush_ms < wait_ms)
-		wait_ms = log->config.flush_ms;
 	return now_ns - log->unsynced_since_ns >= (uint64_t)wait_ms * NS_PER_MS;
 }
 

@@ -344,7 +344,8 @@ int log_checkpoint(struct log *log)
 	active = segment_ref(log_active(log));
 	target = log->readable_end;
 	messages = log->unsynced_messages;
-	log->unsynced_since_ns = log->end > target ? log->unsynced_since_ns : 0;
+	/* What is in flight was accepted a moment ago. */
+	log->unsynced_since_ns = log->end > target ? max_of(shard_now_ns(log->shard), 1ull) : 0;
 	if (log->snapshot_bytes > SNAPSHOT_INTERVAL_BYTES && log->producers.count)
 		log_snapshot_take(log, &snapshot, &snapshot_size, &snapshot_offset);
 	error = segment_sync(active);
@@ -372,7 +373,41 @@ failed:
 		log_fail(log, error);
 out:
 	log_busy_end(log);
+	log_flush_schedule(log);
 	if (!log->error)
 		log_sync_run(log);
 	return error;
+}
+
+/* ---- flush.ms ---- */
+
+static void flush_fiber(struct shard *shard, void *argument)
+{
+	struct log *log = argument;
+
+	log_checkpoint(log);
+	log_fiber_end(log);
+}
+
+void log_flush_due(struct shard *shard, struct timer *timer)
+{
+	struct log *log = container_of(timer, struct log, flush_timer);
+	uint64_t now_ns = shard_now_ns(shard);
+
+	if (log->unsynced_since_ns == 0)
+		return; /* another sync was earlier */
+	if (now_ns - log->unsynced_since_ns < (uint64_t)log->config.flush_ms * NS_PER_MS)
+		log_flush_schedule(log);
+	else if (log_fiber_start(log, flush_fiber) < 0)
+		timer_set(shard, timer, now_ns + NS_PER_S);
+}
+
+void log_flush_schedule(struct log *log)
+{
+	if (log->unsynced_since_ns == 0 || log->closing || log->error ||
+		log->config.flush_ms >= log->store->options.background_sync_ms)
+		timer_stop(log->shard, &log->flush_timer);
+	else
+		timer_set(log->shard, &log->flush_timer,
+			log->unsynced_since_ns + (uint64_t)log->config.flush_ms * NS_PER_MS);
 }

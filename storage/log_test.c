@@ -643,3 +643,47 @@ Test(log, a_folder_of_another_topic_is_refused)
 	must_eq(fixture_run(world, host, &fixture), 0);
 	must_eq(fixture.folder_error, 0);
 }
+
+static void flush_ms_acts(struct fixture *fixture)
+{
+	struct shard *shard = fixture->shard;
+
+	for (int i = 0; i < 3; i++) {
+		int64_t before = log_recovery_point(fixture->log);
+
+		must_eq(fixture_append_records(fixture->log, 1, 1000).error_code, 0);
+		fiber_sleep(shard, 15 * NS_PER_MS);
+		must_eq(fixture_append_records(fixture->log, 1, 1000).error_code, 0);
+		fiber_sleep(shard, 4 * NS_PER_MS);
+		must_eq(log_recovery_point(fixture->log), before);
+		/* 20 ms after the first one, with 200 us at the most for an operation. */
+		fiber_sleep(shard, 4 * NS_PER_MS);
+		must_eq(log_recovery_point(fixture->log), log_end(fixture->log));
+	}
+	/* Changed, it counts for what is unsynced already. */
+	fixture->config.flush_ms = 5000;
+	log_config_set(fixture->log, &fixture->config);
+	must_eq(fixture_append_records(fixture->log, 1, 1000).error_code, 0);
+	fiber_sleep(shard, 100 * NS_PER_MS);
+	must_lt(log_recovery_point(fixture->log), log_end(fixture->log));
+	fixture->config.flush_ms = 110;
+	log_config_set(fixture->log, &fixture->config);
+	fiber_sleep(shard, 15 * NS_PER_MS);
+	must_eq(log_recovery_point(fixture->log), log_end(fixture->log));
+	/* Without it the background alone syncs. */
+	fixture->config.flush_ms = INT64_MAX;
+	log_config_set(fixture->log, &fixture->config);
+	must_eq(fixture_append_records(fixture->log, 1, 1000).error_code, 0);
+	fiber_sleep(shard, 5 * NS_PER_S);
+	must_lt(log_recovery_point(fixture->log), log_end(fixture->log));
+}
+
+/* flush.ms holds to the millisecond, from the oldest record that is not synced. */
+Test(log, what_is_unsynced_is_synced_after_flush_ms)
+{
+	struct fixture fixture;
+
+	fixture_init(&fixture, flush_ms_acts, NULL);
+	fixture.config.flush_ms = 20;
+	must_eq(fixture_run(world, host, &fixture), 0);
+}
