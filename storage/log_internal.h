@@ -247,7 +247,7 @@ int log_snapshots_tidy(struct log *log);
 void log_snapshot_path(const struct log *log, int64_t offset, enum log_file_state state,
 	char to[SEGMENT_PATH_SIZE_MAX]);
 
-/* ---- log_open.c ---- */
+/* ---- log_producers.c ---- */
 
 /*
  * (fiber) Makes the producer state that of OFFSET: the newest snapshot at or below it, then the
@@ -256,6 +256,8 @@ void log_snapshot_path(const struct log *log, int64_t offset, enum log_file_stat
 int log_producers_load(struct log *log, int64_t offset);
 /* (fiber) Writes a snapshot, so that what was read from batches need not be read again. */
 int log_producers_keep(struct log *log);
+/* ---- log_open.c ---- */
+
 /* Forgets a log that nothing waits for. */
 void log_free(struct log *log);
 /* (fiber) Nothing is under way in it any more, and nothing new begins. */
