@@ -1,11 +1,43 @@
 """kcat under test, behind the commands of README.md. It cannot set timestamps, so what it writes has none to check."""
+import re
 import subprocess
+import threading
+import time
 
 import rows
 
 WAIT_S = 60
 SEPARATOR = '\x1f'
 FORMAT = SEPARATOR.join(('%o', '%K', '%k', '%S', '%s', '%T', '%h')) + '\x1e'
+
+
+def version(output):
+    found = re.search(r'Version (\S+)', output)
+    return found[1] if found else '?'
+
+
+class Member:
+    """kcat in a group; what it is assigned it says on standard error."""
+
+    def __init__(self, bootstrap, topic, group):
+        self.partitions = set()
+        self.process = subprocess.Popen(
+            ['kcat', '-b', bootstrap, '-G', group, '-X', 'session.timeout.ms=6000', '-X', 'heartbeat.interval.ms=500', topic],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.reader = threading.Thread(target=self.follow)
+        self.reader.start()
+
+    def follow(self):
+        for line in self.process.stderr:
+            if 'rebalanced' in line and 'assigned:' in line:
+                self.partitions = {int(p) for p in re.findall(r'\[(\d+)\]', line)}
+            elif 'rebalanced' in line:
+                self.partitions = set()
+
+    def leave(self):
+        self.process.terminate()
+        self.process.wait(WAIT_S)
+        self.reader.join()
 
 
 class Kcat:
@@ -63,7 +95,80 @@ class Kcat:
         self.check(self.kcat('-C', '-t', topic, '-p', '0', '-o', f's@{base + index * 1000 - 500}', '-c',
                              str(end - index), '-e', '-f', FORMAT), index, end, base, headers)
 
+    def cross(self, count, *sources):
+        for source in sources:
+            topic, base, headers = source.split(',')
+            try:
+                self.read(topic, 0, count, int(base), headers == '1')
+            except ValueError as error:
+                raise ValueError(f'{topic}: {error}') from None
+
     def group(self, topic, name, start, end, base, headers):
         # kcat commits what it has handed out when it leaves the group.
         self.check(self.kcat('-G', name, '-c', str(end - start), '-f', FORMAT, '-X', 'auto.offset.reset=earliest',
                              '-X', 'session.timeout.ms=6000', topic), start, end, base, headers)
+
+    def members(self, topic, group):
+        def until(what, fact):
+            deadline = time.monotonic() + WAIT_S
+            while not fact():
+                if time.monotonic() > deadline:
+                    raise ValueError(f'{what} has not come in time: {[m.partitions for m in members]}')
+                time.sleep(0.02)
+        members = [Member(self.bootstrap, topic, group)]
+        try:
+            until('all for the first member', lambda: len(members[0].partitions) == 4)
+            members.append(Member(self.bootstrap, topic, group))
+            until('a half for each', lambda: all(len(m.partitions) == 2 for m in members)
+                  and not members[0].partitions & members[1].partitions)
+            members.pop().leave()
+            until('all for the one that stays', lambda: len(members[0].partitions) == 4)
+        finally:
+            for member in members:
+                member.leave()
+
+    # --- through: a consumer in a group that lives while the broker restarts, a producer before it and one after. One for
+    # both is not possible: kcat reads its input in blocks, and gives up when no broker is there.
+    def through_begin(self, topic, group, count, idempotent):
+        self.topic, self.count, self.idempotent = topic, count, idempotent
+        self.consumer = subprocess.Popen(
+            ['kcat', '-b', self.bootstrap, '-G', group, '-u', '-q', '-E', '-c', str(count), '-f', '%s\n', '-X',
+             'auto.offset.reset=earliest', '-X', 'session.timeout.ms=6000', '-X', 'log_level=2', topic],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.write(0, count // 2)
+        self.follow(0, count // 2)
+
+    def write(self, start, end):
+        self.producer = subprocess.Popen(
+            ['kcat', '-b', self.bootstrap, '-P', '-t', self.topic, '-p', '0', '-X', 'log_level=2', '-X',
+             f'enable.idempotence={str(self.idempotent).lower()}'], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.producer.stdin.write(b''.join(b'%d\n' % i for i in range(start, end)))
+        self.producer.stdin.close()
+
+    def follow(self, start, end):
+        patience = threading.Timer(WAIT_S, self.consumer.kill)
+        patience.start()
+        try:
+            for i in range(start, end):
+                line = self.consumer.stdout.readline()
+                if line != b'%d\n' % i:
+                    raise ValueError(f'{line!r} where {i} was due')
+        finally:
+            patience.cancel()
+        if self.producer.wait(WAIT_S):
+            raise ValueError(f'kcat ended with {self.producer.returncode}')
+
+    def go_on(self):
+        pass
+
+    def through_end(self):
+        self.write(self.count // 2, self.count)
+        self.follow(self.count // 2, self.count)
+        if self.consumer.wait(WAIT_S):
+            raise ValueError(f'kcat ended with {self.consumer.returncode}')
+
+    def close(self):
+        for process in (getattr(self, 'producer', None), getattr(self, 'consumer', None)):
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()

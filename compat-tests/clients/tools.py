@@ -5,20 +5,15 @@ import subprocess
 
 import rows
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGE = 'org.apache.kafka.tools.'
 
 
 class Tools:
-    def __init__(self, jars, scratch, log, bootstrap):
+    def __init__(self, classpath, logging, scratch, log, bootstrap):
         self.bootstrap, self.scratch = bootstrap, scratch
-        target = os.path.join(scratch, 'tools')
-        subprocess.run(['javac', '-nowarn', '-d', target, '-cp', os.path.join(jars, '*'),
-                        os.path.join(HERE, 'Tools.java')], check=True)
-        logging = os.path.join(os.path.dirname(HERE), 'lib', 'log4j2.properties')
         self.process = subprocess.Popen(
-            ['java', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',
-             f'-Dlog4j2.configurationFile={logging}', '-cp', f'{target}:{jars}/*', 'Tools'],
+            ['java', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData',
+             f'-Dlog4j2.configurationFile={logging}', '-cp', classpath, 'Tools'],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, encoding='utf-8')
 
     def close(self):
@@ -45,9 +40,6 @@ class Tools:
         if int(code) != status:
             raise ValueError(f'{main} {" ".join(str(a) for a in arguments)[:200]} ended with {code}: {output[-1000:]}')
         return output
-
-    def call(self, name, *words):
-        getattr(self, name)(*words)
 
     # --- the commands of README.md ---------------------------------------------------------------------------
     def produce(self, topic, codec, count, base, headers, idempotent):
@@ -88,15 +80,26 @@ class Tools:
     def read(self, topic, start, end, base, headers):
         self.consume(['--topic', topic, '--partition', '0', '--offset', start or 'earliest'], start, end, base, headers)
 
+    def cross(self, count, *sources):
+        """One topic of each author, the codecs in turn: a run of the tool for each of all would take minutes."""
+        authors = {}
+        for source in sources:
+            authors.setdefault(source.split(',')[0].rsplit('-', 1)[0], []).append(source)
+        for n, (_, theirs) in enumerate(sorted(authors.items())):
+            topic, base, headers = theirs[n % len(theirs)].split(',')
+            try:
+                self.read(topic, 0, count, int(base), headers == '1')
+            except ValueError as error:
+                raise ValueError(f'{topic}: {error}') from None
+
     def group(self, topic, name, start, end, base, headers):
         self.consume(['--topic', topic, '--group', name, '--from-beginning'], start, end, base, headers)
 
     # --- administration --------------------------------------------------------------------------------------
-    def administration(self):
-        """(feature, check) pairs; a check raises."""
-        return [(name, getattr(self, 'admin_' + name)) for name in (
-            'topics', 'offsets', 'configs', 'performance', 'log_dirs', 'delete_records', 'quorum', 'groups', 'features',
-            'api_versions', 'cluster')]
+    def admin(self, *_):
+        for name in ('topics', 'offsets', 'configs', 'performance', 'log_dirs', 'delete_records', 'quorum', 'groups', 'features',
+                     'api_versions', 'cluster'):
+            getattr(self, 'admin_' + name)()
 
     def expect(self, pattern, output):
         if not re.search(pattern, output):
