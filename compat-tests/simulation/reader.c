@@ -213,7 +213,8 @@ static struct fetch_request *fetch_make(struct reader *reader, int version)
 
 	ensure(request);
 	request->max_wait_ms = (int32_t)model_pick(shard, (uint32_t)reader->max_wait_ms);
-	request->min_bytes = (int32_t)model_pick(shard, 2000);
+	/* Who hardly waits takes whatever is shown. */
+	request->min_bytes = reader->max_wait_ms < 10 ? 1 : (int32_t)model_pick(shard, 2000);
 	request->max_bytes = 1 + (int32_t)model_pick(shard, 1 << 20);
 	if (reader->uses_sessions) {
 		request->session_id = reader->session_id;
