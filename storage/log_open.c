@@ -252,10 +252,13 @@ void log_quiesce(struct log *log)
 	log->closing = true;
 	log_append_hold(log);
 	log_append_fail_all(log, KAFKA_KAFKA_STORAGE_ERROR);
-	log_busy_begin(log);
-	while (log->fibers > 0 || log->syncing || log->epochs_writing)
-		log_drain_wait(log);
-	log_busy_end(log);
+	/* Not with the log held: what is under way may still wait for its turn. */
+	do {
+		while (log->fibers > 0 || log->syncing || log->epochs_writing)
+			log_drain_wait(log);
+		log_busy_begin(log);
+		log_busy_end(log);
+	} while (log->fibers > 0 || log->syncing || log->epochs_writing);
 }
 
 static void closed_note(struct log *log)

@@ -5,6 +5,7 @@
 
 #include "protocol/errors.h"
 #include "storage/log_fixture.h"
+#include "storage/log_internal.h"
 
 static struct world *world;
 static struct host *host;
@@ -596,6 +597,49 @@ static void deletion(struct fixture *fixture)
 	fixture_append_records(fixture->log, 5, 1);
 	must_eq(log_delete(fixture->log), 0);
 	fiber_sleep(fixture->shard, 3 * NS_PER_S);
+}
+
+static bool is_deleted;
+
+static void deletes(struct shard *shard, void *argument)
+{
+	must_eq(log_delete(argument), 0);
+	is_deleted = true;
+}
+
+static void tends(struct shard *shard, void *argument)
+{
+	struct log *log = argument;
+
+	log_busy_begin(log);
+	log_busy_end(log);
+	log_fiber_end(log);
+}
+
+/* The test's fiber has the log; the deletion asks for it next, and then housekeeping does. */
+static void deletion_in_line(struct fixture *fixture)
+{
+	struct log *log = fixture->log;
+
+	is_deleted = false;
+	log_busy_begin(log);
+	must_eq(fiber_start(fixture->shard, deletes, log), 0);
+	fiber_yield(fixture->shard);
+	must_eq(log_fiber_start(log, tends), 0);
+	fiber_yield(fixture->shard);
+	log_busy_end(log);
+	while (!is_deleted)
+		fiber_sleep(fixture->shard, NS_PER_MS);
+	fiber_sleep(fixture->shard, 3 * NS_PER_S);
+}
+
+Test(log, a_deletion_lets_housekeeping_that_waits_have_its_turn, .timeout = 20)
+{
+	struct fixture fixture;
+
+	fixture_init(&fixture, deletion_in_line, NULL);
+	fixture.closes = false;
+	must_eq(fixture_run(world, host, &fixture), 0);
 }
 
 static int name_count(void *argument, const char *name, bool is_folder)
