@@ -23,7 +23,7 @@ SIMULATE = 'compat-tests/simulation/simulate'
 class Mutation:
     def __init__(self, name, what):
         self.name, self.what = name, what
-        self.changes = []  # (file, lines out, lines in)
+        self.changes = []  # (room, lines out, lines in)
 
 
 def read_mutations(path):
@@ -44,23 +44,34 @@ def read_mutations(path):
     return mutations
 
 
-def mutate(lines, name, taken, given):
-    """The file's lines after the change; the lines to take out must be there once."""
+def places_of(lines, taken):
     wanted = [line.strip() for line in taken]
-    places = [i for i in range(len(lines) - len(wanted) + 1)
-              if [line.strip() for line in lines[i:i + len(wanted)]] == wanted]
-    if len(places) != 1:
-        raise LookupError(f'{name}: {len(places)} places read "{taken[0].strip()}": bring mutations.txt up to date')
-    return lines[:places[0]] + given + lines[places[0] + len(wanted):]
+    return [i for i in range(len(lines) - len(wanted) + 1)
+            if [line.strip() for line in lines[i:i + len(wanted)]] == wanted]
+
+
+def mutate(sources, room, taken, given):
+    """Changes SOURCES (lines of files by name): the lines to take out must be there once in the room's files."""
+    names = [os.path.join(room, name) for name in os.listdir(os.path.join(ROOT, room))
+             if name.endswith('.c') and not name.endswith('_test.c')]
+    found = []
+    for name in names:
+        if name in sources:
+            lines = sources[name]
+        else:
+            with open(os.path.join(ROOT, name)) as source:
+                lines = source.read().split('\n')
+        found += [(name, lines, place) for place in places_of(lines, taken)]
+    if len(found) != 1:
+        raise LookupError(f'{room}: {len(found)} places read "{taken[0].strip()}": bring mutations.txt up to date')
+    name, lines, place = found[0]
+    sources[name] = lines[:place] + given + lines[place + len(taken):]
 
 
 def build(mutation, folder, build_folder, compile_commands, link_command):
     sources = {}
-    for name, taken, given in mutation.changes:
-        if name not in sources:
-            with open(os.path.join(ROOT, name)) as source:
-                sources[name] = source.read().split('\n')
-        sources[name] = mutate(sources[name], name, taken, given)
+    for room, taken, given in mutation.changes:
+        mutate(sources, room, taken, given)
     objects = []
     for name, lines in sources.items():
         path = os.path.join(folder, name.replace('/', '_'))
