@@ -87,18 +87,31 @@ class Bench:
         return path
 
     def warm_up(self, node):
-        """Kafka's compilers need load of every kind before its figures are its own."""
-        if self.options.warmup <= 0:
-            return
-        shape = dict(topic='warm-up', partitions=16, record_bytes=1000)
-        with self.topics(node, (loads.Topic('warm-up', 16),)):
+        """
+        Kafka's compilers need load of every kind before its figures are its own: so many seconds of its CPU, which are
+        seconds of the clock on a machine that does nothing else, and at most five times that.
+        """
+        deadline = time.monotonic() + 5 * self.options.warmup
+        cpu_s = node.cpu_s() + self.options.warmup
+        while node.cpu_s() < cpu_s and time.monotonic() < deadline:
+            self.warm_up_slice(node, min(WARM_UP_SLICE_S, self.options.warmup))
+
+    def warm_up_slice(self, node, seconds):
+        with self.topics(node, (loads.Topic('small', 16), loads.Topic('bulk', 4))):
             frames = self.frames(node, (('ApiVersions', 3, loads.CLIENT, 4),
-                                        ('Metadata', 12, {'Topics': [{'Name': 'warm-up'}]}, -1)))
+                                        ('Metadata', 12, {'Topics': [{'Name': 'small'}]}, -1)))
+            single = dict(topic='small', partitions=16, record_bytes=1000)
+            batches = dict(topic='bulk', partitions=4, record_bytes=1000, batch_bytes=65536)
             self.load(node.port, node.process.pid, (
-                loads.group('produce', connections=4, inflight=5, batch_bytes=16384, rate=500, **shape),
-                loads.group('produce', connections=20, inflight=5, batch_bytes=16384, rate=1000, producers=20, **shape),
-                loads.group('fetch', connections=16, batch_bytes=16384, session=1, **shape),
-                loads.group('call', connections=4, inflight=5, frames=frames)), self.options.warmup, 0)
+                loads.group('produce', connections=10, inflight=5, **single),
+                loads.group('produce', connections=10, inflight=5, producers=10, **single),
+                loads.group('fetch', connections=16, session=1, **single),
+                loads.group('produce', connections=1, **batches),
+                loads.group('fetch', connections=4, wrap=1, **batches),
+                loads.group('call', connections=4, inflight=5, frames=frames)), seconds, 0)
+
+
+WARM_UP_SLICE_S = 20
 
 
 def figures(measured):

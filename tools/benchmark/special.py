@@ -134,7 +134,7 @@ def answer_await(node, ask, timeout_s=120):
                 while not ask(c):
                     time.sleep(0.001)  # the poll's pace
                 return (time.monotonic() - began) * 1000
-        except (OSError, cluster.nodes.wire.Closed):
+        except (OSError, cluster.nodes.wire.Closed, cluster.nodes.wire.Silent):
             time.sleep(0.0003)  # the poll's pace: no listener
     raise cluster.nodes.Failed(f'{node.kind} does not answer within {timeout_s} s\n{node.tail()}')
 
