@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import cluster
+import instructions as counts
 import loads
 import report
 
@@ -259,3 +260,10 @@ def run(cases, options):
     report.write(cases, results, options, time.monotonic() - began)
     print(f'{passed} measured, {failed} failed')
     return failed == 0
+
+
+def instructions(options):
+    tools = build(options)
+    with tempfile.TemporaryDirectory(prefix='bench-', dir=options.scratch) as scratch:
+        for name, count in counts.measure(Bench(tools, scratch, options)):
+            print(f'{name:<42} {count:>9,} instructions', flush=True)
