@@ -235,13 +235,14 @@ int segment_find(struct segment *segment, int64_t offset, uint64_t end, uint64_t
 	struct batch_header *ret_header)
 {
 	struct index_file *index = &segment->indexes[INDEX_OFFSET];
-	struct segment_window window = {0};
+	struct segment_window window;
 	struct index_page page;
 	struct index_entry entry;
 	uint64_t position = 0;
 	int64_t slot;
 	int error;
 
+	segment_window_init(&window);
 	if (end > SEGMENT_WINDOW_SIZE) {
 		page.index = NULL;
 		error = index_file_floor(index, &page, offset, &slot);
