@@ -4,8 +4,7 @@
  * its segments go with the next retention.
  */
 #include "broker/api/api.h"
-#include "broker/api/name_index.h"
-#include "broker/api/seen.h"
+#include "broker/api/merge.h"
 
 enum { OFFSET_HIGH_WATERMARK = -1 };
 
@@ -72,26 +71,28 @@ static int16_t delete_records_topic_check(
 	return topic_name_is_internal(name) ? KAFKA_INVALID_TOPIC_EXCEPTION : 0;
 }
 
-/* One topic of the request, into OUT; of a partition that is named again the last offset counts. */
-static void delete_records_topic(struct request *request, struct seen *seen,
-	const struct delete_records_request_delete_records_topic *in,
+/* The request's topic at TOPIC_INDEX, into OUT; of a partition that is named again the last offset counts. */
+static void delete_records_topic(struct request *request, struct merge *merge, int32_t topic_index,
 	struct delete_records_response_delete_records_topic_result *out)
 {
+	const struct delete_records_request *message = request->message;
+	const struct delete_records_request_delete_records_topic *in =
+		&message->topics[topic_index];
 	struct delete_records_work *work = request->context;
 	const struct image_topic *topic = image_topic_by_name(request->image, in->name);
 	int16_t error = delete_records_topic_check(request, topic, in->name);
 
 	for (int32_t j = 0; j < in->partitions_count; j++) {
 		int32_t index = in->partitions[j].partition_index;
-		void **seen_before = seen_add(seen, out, index);
-		struct delete_records_errand *errand = *seen_before;
+		void **before = merge_partition(merge, merge_place(merge, topic_index), index);
+		struct delete_records_errand *errand = *before;
 
 		if (errand) {
 			errand->offset = in->partitions[j].offset;
 			continue;
 		}
 		errand = &work->list[work->count++];
-		*seen_before = errand;
+		*before = errand;
 		errand->offset = in->partitions[j].offset;
 		errand->answer = &out->partitions[out->partitions_count++];
 		errand->answer->partition_index = index;
@@ -104,27 +105,32 @@ static void delete_records_topic(struct request *request, struct seen *seen,
 	}
 }
 
-static bool delete_records_prepare(
-	struct request *request, struct name_index *names, uint32_t partitions)
+static bool delete_records_prepare(struct request *request, struct merge *merge)
 {
 	const struct delete_records_request *message = request->message;
 	struct delete_records_response *response = request->response;
-	int32_t topics = max_of(message->topics_count, 0);
-	struct seen seen;
+	struct delete_records_work *work = request->context;
 
+	/* Answered by partitions: a topic without any is not in the answer. */
+	for (int32_t i = 0; i < message->topics_count; i++) {
+		if (message->topics[i].partitions_count > 0)
+			merge_topic(merge, message->topics[i].name,
+				message->topics[i].partitions_count);
+		else
+			merge_topic_left_out(merge);
+	}
+	response->topics_count = merge->place_count;
 	response->topics =
 		schema_new_array(&delete_records_response_delete_records_topic_result_schema,
-			&request->arena, topics);
-	int32_t *sizes = request_new_array(request, int32_t, (size_t)topics);
-	if (!response->topics || !sizes ||
-		!seen_init(&seen, &request->arena, partitions, request_seed(request)))
+			&request->arena, merge->place_count);
+	work->list =
+		request_new_array(request, struct delete_records_errand, merge->partition_count);
+	if (!response->topics || !work->list || !merge_partitions_init(merge))
 		return false;
-	for (int32_t i = 0; i < topics; i++)
-		sizes[name_index_place(names, message->topics[i].name)] +=
-			max_of(message->topics[i].partitions_count, 0);
-	response->topics_count = names->count;
-	for (int32_t i = 0; i < topics; i++) {
-		int32_t place = name_index_place(names, message->topics[i].name);
+	for (int32_t i = 0; i < message->topics_count; i++) {
+		int32_t place = merge_place(merge, i);
+		if (place == MERGE_LEFT_OUT)
+			continue;
 		struct delete_records_response_delete_records_topic_result *out =
 			&response->topics[place];
 
@@ -132,11 +138,11 @@ static bool delete_records_prepare(
 			out->name = message->topics[i].name;
 			out->partitions = schema_new_array(
 				&delete_records_response_delete_records_partition_result_schema,
-				&request->arena, sizes[place]);
+				&request->arena, merge->sizes[place]);
 			if (!out->partitions)
 				return false;
 		}
-		delete_records_topic(request, &seen, &message->topics[i], out);
+		delete_records_topic(request, merge, i, out);
 	}
 	return true;
 }
@@ -145,22 +151,16 @@ void handle_delete_records(struct request *request)
 {
 	const struct delete_records_request *message = request->message;
 	struct delete_records_work *work = request_new(request, struct delete_records_work);
-	struct name_index names;
-	uint32_t partitions = 0;
+	struct merge merge;
 
-	for (int32_t i = 0; i < message->topics_count; i++)
-		partitions += (uint32_t)max_of(message->topics[i].partitions_count, 0);
-	if (!work ||
-		!(work->list = request_new_array(
-			  request, struct delete_records_errand, partitions)) ||
-		!name_index_init(&names, &request->arena, max_of(message->topics_count, 0),
-			request->shard->seed)) {
+	request->context = work;
+	if (!work || !merge_init(&merge, &request->arena, max_of(message->topics_count, 0),
+			     request_seed(request))) {
 		request_out_of_memory(request);
 		return;
 	}
-	request->context = work;
-	bool prepared = delete_records_prepare(request, &names, partitions);
-	name_index_done(&names);
+	bool prepared = delete_records_prepare(request, &merge);
+	merge_done(&merge);
 	if (!prepared) {
 		request_out_of_memory(request);
 		return;

@@ -3,8 +3,7 @@
  * indexes. Version 0 answers a list of segment boundaries ("old style offsets").
  */
 #include "broker/api/api.h"
-#include "broker/api/name_index.h"
-#include "broker/api/seen.h"
+#include "broker/api/merge.h"
 
 enum { LIST_OFFSETS_OLD_STYLE_MAX = 1024 }; /* offsets a partition in one answer of version 0 */
 
@@ -198,21 +197,20 @@ static int16_t list_offsets_check(const struct request *request, const struct im
 
 /* One partition that is asked for, into OUT; a repeated one makes the first wrong, as both can't be
  * answered. */
-static bool list_offsets_ask(struct request *request, struct seen *seen,
+static bool list_offsets_ask(struct request *request, void **before,
 	const struct image_topic *topic, bool allowed,
 	const struct list_offsets_request_list_offsets_partition *ask,
 	struct list_offsets_response_list_offsets_topic_response *out)
 {
 	struct list_offsets *work = request->context;
-	void **seen_before = seen_add(seen, out, ask->partition_index);
-	struct list_offsets_response_list_offsets_partition_response *answer = *seen_before;
+	struct list_offsets_response_list_offsets_partition_response *answer = *before;
 
 	if (answer && request->version > 0) {
 		answer->error_code = KAFKA_INVALID_REQUEST;
 		return true;
 	}
 	answer = &out->partitions[out->partitions_count++];
-	*seen_before = answer;
+	*before = answer;
 	answer->partition_index = ask->partition_index;
 	answer->timestamp = -1;
 	answer->offset = -1;
@@ -231,37 +229,41 @@ static bool list_offsets_ask(struct request *request, struct seen *seen,
 	return true;
 }
 
-/* Where the answer for the request's topic at INDEX stands: version 0 answers topic by topic, later
- * ones each topic once. */
-static int32_t list_offsets_place(
-	const struct request *request, struct name_index *names, int32_t index)
+/* Version 0 answers topic by topic, later ones by partitions: each topic once, if it has any. */
+static void list_offsets_note_topics(const struct request *request, struct merge *merge)
 {
 	const struct list_offsets_request *message = request->message;
 
-	return request->version == 0 ? index : name_index_place(names, message->topics[index].name);
+	for (int32_t i = 0; i < message->topics_count; i++) {
+		if (request->version == 0)
+			merge_topic_apart(merge, message->topics[i].partitions_count);
+		else if (message->topics[i].partitions_count > 0)
+			merge_topic(merge, message->topics[i].name,
+				message->topics[i].partitions_count);
+		else
+			merge_topic_left_out(merge);
+	}
 }
 
-static bool list_offsets_prepare(
-	struct request *request, struct name_index *names, uint32_t partitions)
+static bool list_offsets_prepare(struct request *request, struct merge *merge)
 {
 	const struct list_offsets_request *message = request->message;
 	struct list_offsets_response *response = request->response;
-	int32_t topics = max_of(message->topics_count, 0);
-	struct seen seen;
+	struct list_offsets *work = request->context;
 
-	response->topics = schema_new_array(
-		&list_offsets_response_list_offsets_topic_response_schema, &request->arena, topics);
-	int32_t *sizes = request_new_array(request, int32_t, (size_t)topics);
-	if (!response->topics || !sizes ||
-		!seen_init(&seen, &request->arena, partitions, request_seed(request)))
+	list_offsets_note_topics(request, merge);
+	response->topics_count = merge->place_count;
+	response->topics =
+		schema_new_array(&list_offsets_response_list_offsets_topic_response_schema,
+			&request->arena, merge->place_count);
+	work->list = request_new_array(request, struct list_offsets_errand, merge->partition_count);
+	if (!response->topics || !work->list || !merge_partitions_init(merge))
 		return false;
-	for (int32_t i = 0; i < topics; i++)
-		sizes[list_offsets_place(request, names, i)] +=
-			max_of(message->topics[i].partitions_count, 0);
-	response->topics_count = request->version == 0 ? topics : names->count;
-	for (int32_t i = 0; i < topics; i++) {
+	for (int32_t i = 0; i < message->topics_count; i++) {
 		const struct list_offsets_request_list_offsets_topic *in = &message->topics[i];
-		int32_t place = list_offsets_place(request, names, i);
+		int32_t place = merge_place(merge, i);
+		if (place == MERGE_LEFT_OUT)
+			continue;
 		struct list_offsets_response_list_offsets_topic_response *out =
 			&response->topics[place];
 		const struct image_topic *topic = image_topic_by_name(request->image, in->name);
@@ -271,13 +273,15 @@ static bool list_offsets_prepare(
 			out->name = in->name;
 			out->partitions = schema_new_array(
 				&list_offsets_response_list_offsets_partition_response_schema,
-				&request->arena, sizes[place]);
+				&request->arena, merge->sizes[place]);
 			if (!out->partitions)
 				return false;
 		}
 		for (int32_t j = 0; j < in->partitions_count; j++) {
+			void **before = merge_partition(
+				merge, place, in->partitions[j].partition_index);
 			if (!list_offsets_ask(
-				    request, &seen, topic, allowed, &in->partitions[j], out))
+				    request, before, topic, allowed, &in->partitions[j], out))
 				return false;
 		}
 	}
@@ -288,22 +292,16 @@ void handle_list_offsets(struct request *request)
 {
 	const struct list_offsets_request *message = request->message;
 	struct list_offsets *work = request_new(request, struct list_offsets);
-	struct name_index names;
-	uint32_t partitions = 0;
+	struct merge merge;
 
-	for (int32_t i = 0; i < message->topics_count; i++)
-		partitions += (uint32_t)max_of(message->topics[i].partitions_count, 0);
-	if (!work ||
-		!(work->list = request_new_array(
-			  request, struct list_offsets_errand, partitions)) ||
-		!name_index_init(&names, &request->arena, max_of(message->topics_count, 0),
-			request->shard->seed)) {
+	request->context = work;
+	if (!work || !merge_init(&merge, &request->arena, max_of(message->topics_count, 0),
+			     request_seed(request))) {
 		request_out_of_memory(request);
 		return;
 	}
-	request->context = work;
-	bool prepared = list_offsets_prepare(request, &names, partitions);
-	name_index_done(&names);
+	bool prepared = list_offsets_prepare(request, &merge);
+	merge_done(&merge);
 	if (!prepared) {
 		request_out_of_memory(request);
 		return;
