@@ -66,6 +66,15 @@ static void header_parse_legacy(const uint8_t *data, struct batch_header *header
 	header->record_count = -1;
 }
 
+bool batch_begins(const uint8_t *data, size_t available)
+{
+	if (available < BATCH_OVERHEAD)
+		return true;
+	if ((int32_t)load_be32(data + BATCH_LENGTH) < LEGACY_LENGTH_MIN)
+		return false;
+	return available < BATCH_PEEK_SIZE || data[BATCH_MAGIC] <= 2;
+}
+
 int batch_header_parse(const uint8_t *data, size_t available, struct batch_header *ret_header)
 {
 	/* Offset, length, crc, magic, attributes, timestamp (from 1), key and value sizes. */

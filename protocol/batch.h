@@ -68,6 +68,9 @@ struct batch_header {
 	uint8_t magic;
 };
 
+/* Whether what is there of a batch can be the beginning of one, of any magic: its length and magic. */
+bool batch_begins(const uint8_t *data, size_t available);
+
 /*
  * Reads the header from the first AVAILABLE bytes of a batch; the rest of the batch need not be
  * there. 0, -EAGAIN when AVAILABLE is too little for this magic's header (BATCH_HEADER_SIZE is

@@ -8,6 +8,7 @@
  * refused when the in-sync replicas are too few.
  */
 #include "broker/api/api.h"
+#include "broker/api/merge.h"
 #include "broker/replication/partition.h"
 #include "protocol/batch.h"
 
@@ -24,6 +25,12 @@ struct produce_part {
 	int32_t leader_id, leader_epoch;
 };
 
+/* A partition that the request has named. */
+struct produce_named {
+	struct produce_response_partition_produce_response *answer;
+	struct produce_part *part; /* NULL: refused so far */
+};
+
 struct produce {
 	struct request *request;
 	uint32_t pending; /* parts that have not come back */
@@ -31,6 +38,10 @@ struct produce {
 	int16_t acks;
 	struct produce_part *parts;
 	uint32_t part_count;
+	struct produce_named *named; /* when there is more than one */
+	uint32_t named_count;
+	/* What Kafka does but doesn't tell: an append beside which the same partition was refused. */
+	struct produce_response_partition_produce_response untold;
 };
 
 static struct produce *produce_of(struct request *request)
@@ -167,29 +178,16 @@ static int16_t produce_records_check(const struct request *request, struct bytes
 		return batch_error_code((int)size);
 	if (header.magic != 2)
 		return KAFKA_INVALID_RECORD;
-	if (request->version < 7 && batch_compression(&header) == COMPRESSION_ZSTD)
-		return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+	if (request->version < 7) {
+		if (!compression_name(batch_compression(&header)))
+			return batch_error_code(BATCH_ERROR_DECOMPRESS);
+		if (batch_compression(&header) == COMPRESSION_ZSTD)
+			return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+	}
 	struct batch_header second;
 	return batch_next(records.data + size, (size_t)(records.size - size), &second) == 0
 		       ? 0
 		       : KAFKA_INVALID_RECORD;
-}
-
-/* Does any batch of the request belong to a transaction? */
-static bool produce_is_transactional(const struct produce_request *message)
-{
-	for (int32_t i = 0; i < message->topic_data_count; i++) {
-		for (int32_t j = 0; j < message->topic_data[i].partition_data_count; j++) {
-			struct bytes records =
-				message->topic_data[i].partition_data[j].records.bytes;
-			struct batch_header header;
-			if (records.size > 0 &&
-				batch_next(records.data, (size_t)records.size, &header) > 0 &&
-				batch_is_transactional(&header))
-				return true;
-		}
-	}
-	return false;
 }
 
 /* Kafka tells where the log starts only when the log itself refused the batch. */
@@ -235,70 +233,177 @@ static int16_t produce_partition_check(const struct request *request,
 
 	if (data->index < 0 || data->index >= (int32_t)image_partition_count(topic))
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	int16_t error = produce_records_check(request, data->records.bytes);
+	if (error)
+		return error;
 	if (message->acks < -1 || message->acks > 1)
 		return KAFKA_INVALID_REQUIRED_ACKS;
 	if (topic_name_is_internal(topic->name) &&
 		!str_equal(request->client_id, STR("__admin_client")))
 		return KAFKA_INVALID_TOPIC_EXCEPTION;
-	return produce_records_check(request, data->records.bytes);
+	return 0;
 }
 
-/* One topic of the request into OUT: refused at once, or a part for each partition. False when the
- * arena is exhausted. */
-static bool produce_topic(struct produce *produce,
-	const struct produce_request_topic_produce_data *in, int16_t refused,
-	struct produce_response_topic_produce_response *out)
+static struct produce_part *produce_part_add(struct produce *produce,
+	const struct image_topic *topic, const struct produce_request_partition_produce_data *data,
+	struct produce_response_partition_produce_response *answer)
+{
+	struct request *request = produce->request;
+	struct produce_part *part = &produce->parts[produce->part_count++];
+
+	part->produce = produce;
+	part->answer = answer;
+	part->records = data->records.bytes;
+	part_address(&part->part, request->shard, request->image, topic, data->index);
+	part->part.at_home = produce_at_home;
+	part->part.back = produce_part_back;
+	return part;
+}
+
+/* A partition that was named before: the last records are appended, and an error is what is told. */
+static void produce_partition_again(struct produce *produce, struct produce_named *named,
+	const struct image_topic *topic, const struct produce_request_partition_produce_data *data,
+	int16_t error)
+{
+	if (error) {
+		named->answer->error_code = error;
+		if (named->part)
+			named->part->answer = &produce->untold;
+		produce->failed = true;
+	} else if (named->part) {
+		named->part->records = data->records.bytes;
+	} else {
+		named->part = produce_part_add(produce, topic, data, &produce->untold);
+	}
+}
+
+/* One topic of the request into OUT: refused at once, or a part for each partition. MERGE is NULL when
+ * the request names just one partition. */
+static void produce_topic(struct produce *produce,
+	const struct produce_request_topic_produce_data *in, int16_t refused, struct merge *merge,
+	int32_t place, struct produce_response_topic_produce_response *out)
 {
 	struct request *request = produce->request;
 	const struct image_topic *topic;
 	int16_t topic_error = produce_topic_check(request, in, &topic);
 
-	out->name = in->name;
-	out->topic_id = in->topic_id;
-	out->partition_responses =
-		schema_new_array(&produce_response_partition_produce_response_schema,
-			&request->arena, in->partition_data_count);
-	if (!out->partition_responses)
-		return false;
-	out->partition_responses_count = in->partition_data_count;
 	if (refused)
 		topic_error = refused;
 	for (int32_t j = 0; j < in->partition_data_count; j++) {
 		const struct produce_request_partition_produce_data *data = &in->partition_data[j];
-		struct produce_response_partition_produce_response *answer =
-			&out->partition_responses[j];
-
-		answer->index = data->index;
-		answer->base_offset = -1;
-		answer->log_append_time_ms = -1;
-		answer->log_start_offset = -1;
-		answer->error_code =
+		struct produce_named only = {0}, *named = &only;
+		int16_t error =
 			topic_error ? topic_error : produce_partition_check(request, topic, data);
-		if (answer->error_code) {
-			if (answer->error_code == KAFKA_CORRUPT_MESSAGE)
-				answer->error_message = kafka_error_message(answer->error_code);
+
+		if (merge) {
+			void **before = merge_partition(merge, place, data->index);
+			if (*before) {
+				produce_partition_again(produce, *before, topic, data, error);
+				continue;
+			}
+			*before = named = &produce->named[produce->named_count++];
+		}
+		named->answer = &out->partition_responses[out->partition_responses_count++];
+		named->answer->index = data->index;
+		named->answer->base_offset = -1;
+		named->answer->log_append_time_ms = -1;
+		named->answer->log_start_offset = -1;
+		named->answer->error_code = error;
+		if (error) {
+			if (error == KAFKA_CORRUPT_MESSAGE)
+				named->answer->error_message = kafka_error_message(error);
 			produce->failed = true;
 			continue;
 		}
-		struct produce_part *part = &produce->parts[produce->part_count++];
-		part->produce = produce;
-		part->answer = answer;
-		part->records = data->records.bytes;
-		part_address(&part->part, request->shard, request->image, topic, data->index);
-		part->part.at_home = produce_at_home;
-		part->part.back = produce_part_back;
+		named->part = produce_part_add(produce, topic, data, named->answer);
+	}
+}
+
+static struct str produce_topic_key(
+	const struct request *request, const struct produce_request_topic_produce_data *topic)
+{
+	return request->version >= 13 ? (struct str){(const char *)&topic->topic_id,
+						(int32_t)sizeof(topic->topic_id)}
+				      : topic->name;
+}
+
+/* All topics of the request: each is answered once, and so is each partition. Kafka answers by partitions: a
+ * topic without any is not in the answer. False when the arena is exhausted. */
+static bool produce_topics(struct produce *produce, int16_t refused, struct merge *merge)
+{
+	struct request *request = produce->request;
+	const struct produce_request *message = request->message;
+	struct produce_response *response = request->response;
+
+	for (int32_t i = 0; i < message->topic_data_count; i++) {
+		const struct produce_request_topic_produce_data *in = &message->topic_data[i];
+		if (!merge)
+			continue;
+		if (in->partition_data_count > 0)
+			merge_topic(merge, produce_topic_key(request, in),
+				in->partition_data_count);
+		else
+			merge_topic_left_out(merge);
+	}
+	response->responses_count = merge ? merge->place_count : 1;
+	response->responses = schema_new_array(&produce_response_topic_produce_response_schema,
+		&request->arena, response->responses_count);
+	if (!response->responses || (merge && !merge_partitions_init(merge)))
+		return false;
+	for (int32_t i = 0; i < message->topic_data_count; i++) {
+		const struct produce_request_topic_produce_data *in = &message->topic_data[i];
+		int32_t place = merge ? merge_place(merge, i) : 0;
+		if (in->partition_data_count <= 0)
+			continue;
+		struct produce_response_topic_produce_response *out = &response->responses[place];
+		if (!out->partition_responses) {
+			out->name = in->name;
+			out->topic_id = in->topic_id;
+			out->partition_responses = schema_new_array(
+				&produce_response_partition_produce_response_schema,
+				&request->arena, merge ? merge->sizes[place] : 1);
+			if (!out->partition_responses)
+				return false;
+		}
+		produce_topic(produce, in, refused, merge, place, out);
 	}
 	return true;
 }
 
-/* What is wrong with the request as a whole: transactions that the principal may not write, or that
- * no coordinator has begun. */
-static int16_t produce_transaction_check(const struct request *request)
+/* Kafka looks at each partition's first batch before anything else, for transactions: 0, or the error of a
+ * beginning that is none, and whether there is one of a transaction. */
+static int16_t produce_first_batches(const struct produce_request *message, bool *ret_transactional)
+{
+	*ret_transactional = false;
+	for (int32_t i = 0; i < message->topic_data_count; i++) {
+		for (int32_t j = 0; j < message->topic_data[i].partition_data_count; j++) {
+			struct bytes records =
+				message->topic_data[i].partition_data[j].records.bytes;
+			struct batch_header header;
+			if (records.size <= 0)
+				continue;
+			if (!batch_begins(records.data, (size_t)records.size))
+				return KAFKA_CORRUPT_MESSAGE;
+			if (batch_next(records.data, (size_t)records.size, &header) > 0 &&
+				batch_is_transactional(&header)) {
+				*ret_transactional = true;
+				return 0;
+			}
+		}
+	}
+	return 0;
+}
+
+/* What is wrong with the request as a whole: records that cannot be read, transactions that the principal may not
+ * write, or that no coordinator has begun. */
+static int16_t produce_whole_check(const struct request *request)
 {
 	const struct produce_request *message = request->message;
+	bool transactional;
+	int16_t error = produce_first_batches(message, &transactional);
 
-	if (!produce_is_transactional(message))
-		return 0;
+	if (error || !transactional)
+		return error;
 	if (str_is_null(message->transactional_id) ||
 		!authorize(
 			request, ACL_WRITE, RESOURCE_TRANSACTIONAL_ID, message->transactional_id))
@@ -311,17 +416,18 @@ static int16_t produce_transaction_check(const struct request *request)
 void handle_produce(struct request *request)
 {
 	struct produce_request *message = request->message;
-	struct produce_response *response = request->response;
 	struct produce *produce = request_new(request, struct produce);
-	int16_t refused = produce_transaction_check(request);
+	int16_t refused = produce_whole_check(request);
 	uint32_t partitions = 0;
+	struct merge merge;
+	bool prepared;
 
 	for (int32_t i = 0; i < message->topic_data_count; i++)
 		partitions += (uint32_t)max_of(message->topic_data[i].partition_data_count, 0);
-	response->responses = schema_new_array(&produce_response_topic_produce_response_schema,
-		&request->arena, max_of(message->topic_data_count, 0));
-	if (!produce || !response->responses ||
-		!(produce->parts = request_new_array(request, struct produce_part, partitions))) {
+	if (!produce ||
+		!(produce->parts = request_new_array(request, struct produce_part, partitions)) ||
+		!(produce->named = request_new_array(
+			  request, struct produce_named, partitions == 1 ? 0 : partitions))) {
 		request_out_of_memory(request);
 		return;
 	}
@@ -329,15 +435,17 @@ void handle_produce(struct request *request)
 	request->release = produce_release;
 	produce->request = request;
 	produce->acks = message->acks;
-	for (int32_t i = 0; i < message->topic_data_count; i++) {
-		/* Kafka answers by partitions: a topic without any is not in the answer. */
-		if (message->topic_data[i].partition_data_count <= 0)
-			continue;
-		if (!produce_topic(produce, &message->topic_data[i], refused,
-			    &response->responses[response->responses_count++])) {
-			request_out_of_memory(request);
-			return;
-		}
+	if (partitions == 1) {
+		prepared = produce_topics(produce, refused, NULL);
+	} else {
+		prepared = merge_init(&merge, &request->arena, max_of(message->topic_data_count, 0),
+			request_seed(request));
+		prepared = prepared && produce_topics(produce, refused, &merge);
+		merge_done(&merge);
+	}
+	if (!prepared) {
+		request_out_of_memory(request);
+		return;
 	}
 	produce->pending = produce->part_count;
 	if (produce->pending == 0) {
