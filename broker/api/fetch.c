@@ -65,12 +65,10 @@ static void fetch_at_home(struct part *part_base, struct partition *partition)
 	part->last_stable_offset = log_last_stable_offset(partition->log);
 	part->log_start = log_start(partition->log);
 	part->seen_end = fetch_end(fetch, partition);
-	part->error = partition_leader_check(partition, want->current_leader_epoch);
+	/* Here every negative epoch means that none is known; elsewhere only -1 does. */
+	part->error = partition_leader_check(partition, max_of(want->current_leader_epoch, -1));
 	if (!part->error && want->is_stranger)
 		part->error = KAFKA_NOT_LEADER_OR_FOLLOWER;
-	/* Kafka's reader throws at a negative limit, which nobody expects. */
-	if (!part->error && (want->max_bytes < 0 || fetch->max_bytes < 0))
-		part->error = KAFKA_UNKNOWN_SERVER_ERROR;
 	if (part->error) {
 		part_return(part_base);
 		return;
@@ -92,6 +90,13 @@ static void fetch_at_home(struct part *part_base, struct partition *partition)
 			part_return(part_base);
 			return;
 		}
+	}
+	/* Kafka's reader throws at a negative limit, which nobody expects, once there is something to read. */
+	if ((want->max_bytes < 0 || fetch->max_bytes < 0) && want->offset >= part->log_start &&
+		want->offset < part->seen_end) {
+		part->error = KAFKA_UNKNOWN_SERVER_ERROR;
+		part_return(part_base);
+		return;
 	}
 	part->read.offset = want->offset;
 	part->read.end = part->seen_end;

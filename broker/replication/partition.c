@@ -63,9 +63,9 @@ void partition_watch_cancel(struct partition_watch *watch)
 
 int16_t partition_leader_check(const struct partition *partition, int32_t current_leader_epoch)
 {
-	if (current_leader_epoch >= 0 && current_leader_epoch < partition->leader_epoch)
+	if (current_leader_epoch != -1 && current_leader_epoch < partition->leader_epoch)
 		return KAFKA_FENCED_LEADER_EPOCH;
-	if (current_leader_epoch >= 0 && current_leader_epoch > partition->leader_epoch)
+	if (current_leader_epoch != -1 && current_leader_epoch > partition->leader_epoch)
 		return KAFKA_UNKNOWN_LEADER_EPOCH;
 	return partition->leader == partition->shard->broker->node_id
 		       ? 0
