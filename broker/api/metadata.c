@@ -65,10 +65,20 @@ static bool metadata_partition(struct request *request, const struct partition_r
 	return true;
 }
 
+/* Told also of a topic that does not exist, so that it says nothing of whether it does. */
+static void metadata_topic_operations(
+	const struct request *request, struct str name, struct metadata_response_topic *out)
+{
+	const struct metadata_request *message = request->message;
+
+	if (request->version >= 8 && message->include_topic_authorized_operations)
+		out->topic_authorized_operations =
+			authorized_operations(request, RESOURCE_TOPIC, name);
+}
+
 static bool metadata_topic(struct request *request, const struct image_topic *topic,
 	struct metadata_response_topic *out)
 {
-	const struct metadata_request *message = request->message;
 	uint32_t count = image_partition_count(topic);
 
 	out->name = topic->name;
@@ -83,9 +93,7 @@ static bool metadata_topic(struct request *request, const struct image_topic *to
 		if (!metadata_partition(request, image_partition_at(topic, i), &out->partitions[i]))
 			return false;
 	}
-	if (request->version >= 8 && message->include_topic_authorized_operations)
-		out->topic_authorized_operations =
-			authorized_operations(request, RESOURCE_TOPIC, topic->name);
+	metadata_topic_operations(request, topic->name, out);
 	return true;
 }
 
@@ -168,6 +176,7 @@ static bool metadata_named_topic(struct request *request, struct metadata_work *
 		return true;
 	}
 	metadata_topic_error(out, name, NULL, metadata_missing_error(request, work, name));
+	metadata_topic_operations(request, name, out);
 	return true;
 }
 
@@ -189,13 +198,22 @@ static bool metadata_all_topics(struct request *request, struct metadata_respons
 	return true;
 }
 
-/* Each topic once, in the order of the request. */
+static bool metadata_asks_by_id(const struct metadata_request *message)
+{
+	for (int32_t i = 0; i < message->topics_count; i++)
+		if (!uuid_is_zero(&message->topics[i].topic_id))
+			return true;
+	return false;
+}
+
+/* Each topic once, in the order of the request. Where one is asked for by its id, those that have only a
+ * name are passed over, as in Kafka. */
 static bool metadata_asked_topics(
 	struct request *request, struct metadata_work *work, struct metadata_response *response)
 {
 	const struct metadata_request *message = request->message;
 	struct map seen;
-	bool done = false;
+	bool done = false, only_ids = metadata_asks_by_id(message);
 	struct asked {
 		struct map_node node;
 	} *asked = request_new_array(request, struct asked, (size_t)message->topics_count);
@@ -211,7 +229,7 @@ static bool metadata_asked_topics(
 		const void *key =
 			by_id ? (const void *)&ask->topic_id : (const void *)ask->name.data;
 		size_t key_size = by_id ? sizeof(ask->topic_id) : (size_t)max_of(ask->name.size, 0);
-		if (map_find(&seen, key, key_size))
+		if ((only_ids && !by_id) || map_find(&seen, key, key_size))
 			continue;
 		map_insert(&seen, &asked[i].node, key, key_size);
 		if (!metadata_named_topic(
