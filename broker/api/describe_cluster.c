@@ -13,12 +13,6 @@ void handle_describe_cluster(struct request *request)
 	uint32_t count = image_broker_count(request->image);
 
 	response->cluster_authorized_operations = INT32_MIN;
-	if (message->include_cluster_authorized_operations)
-		response->cluster_authorized_operations =
-			authorize_cluster(request, ACL_DESCRIBE)
-				? authorized_operations(
-					  request, RESOURCE_CLUSTER, CLUSTER_RESOURCE_NAME)
-				: 0;
 	if (request->version >= 1 && message->endpoint_type != ENDPOINT_BROKER) {
 		if (message->endpoint_type == ENDPOINT_CONTROLLER) {
 			response->error_code = KAFKA_MISMATCHED_ENDPOINT_TYPE;
@@ -33,6 +27,12 @@ void handle_describe_cluster(struct request *request)
 		request_complete(request);
 		return;
 	}
+	if (message->include_cluster_authorized_operations)
+		response->cluster_authorized_operations =
+			authorize_cluster(request, ACL_DESCRIBE)
+				? authorized_operations(
+					  request, RESOURCE_CLUSTER, CLUSTER_RESOURCE_NAME)
+				: 0;
 	response->endpoint_type = ENDPOINT_BROKER;
 	response->cluster_id = request->home->broker->cluster_id;
 	response->controller_id = request->home->broker->node_id;
