@@ -15,7 +15,7 @@ struct resource {
 	struct str name;
 	struct config_changes changes;
 	int32_t place;
-	bool is_repeated, is_repeated_again;
+	bool is_repeated; /* refused, each time that it is named */
 	struct decision_error error;
 };
 
@@ -42,10 +42,8 @@ static int find_repeats(const struct decision *decision, struct resource *resour
 	qsort(sorted, (size_t)count, sizeof(*sorted), compare_resources);
 	for (int32_t i = 1; i < count; i++)
 		if (sorted[i - 1]->type == sorted[i]->type &&
-			str_equal(sorted[i - 1]->name, sorted[i]->name)) {
+			str_equal(sorted[i - 1]->name, sorted[i]->name))
 			sorted[i - 1]->is_repeated = sorted[i]->is_repeated = true;
-			sorted[i]->is_repeated_again = true;
-		}
 	return 0;
 }
 
@@ -164,6 +162,14 @@ static int change_resource(const struct decision *decision, struct resource *res
 	struct config_records changed;
 	int error = refusal ? current_entries(decision, resource, &context.current) : -ENOMEM;
 
+	/* What cannot be a topic's name is told before anything that is wrong with its settings. */
+	if (error == 0 && resource->type == CONFIG_RESOURCE_TOPIC && resource->name.size > 0) {
+		struct str problem = topic_name_problem(decision->arena, resource->name);
+		if (!str_is_null(problem)) {
+			resource->error = (struct decision_error){KAFKA_INVALID_TOPIC_EXCEPTION, problem};
+			return 0;
+		}
+	}
 	if (error == 0)
 		error = config_change(
 			&context, &resource->changes, decision->records->arena, &changed, refusal);
@@ -174,14 +180,7 @@ static int change_resource(const struct decision *decision, struct resource *res
 		return 0;
 	}
 	resource->error = DECISION_OK;
-	/* AlterConfigs looks at a topic's name before it looks for the topic. */
-	if (whole && resource->type == CONFIG_RESOURCE_TOPIC) {
-		struct str problem = topic_name_problem(decision->arena, resource->name);
-		if (!str_is_null(problem))
-			resource->error = (struct decision_error){KAFKA_INVALID_TOPIC_EXCEPTION, problem};
-	}
-	if (resource->error.code == KAFKA_NONE)
-		resource->error = check_existence(decision, resource);
+	resource->error = check_existence(decision, resource);
 	return resource->error.code == KAFKA_NONE ? write_records(decision, resource, &changed) : 0;
 }
 
@@ -268,8 +267,6 @@ int decide_incremental_alter_configs(const struct decision *decision,
 	for (int32_t i = 0; i < count && error == 0; i++) {
 		struct incremental_alter_configs_response_alter_configs_resource_response *to;
 
-		if (resources[i].is_repeated_again)
-			continue;
 		to = &response->responses[response->responses_count++];
 		to->error_code = (int16_t)resources[i].error.code;
 		to->error_message = resources[i].error.message;
@@ -313,8 +310,6 @@ int decide_alter_configs(const struct decision *decision,
 	for (int32_t i = 0; i < count && error == 0; i++) {
 		struct alter_configs_response_alter_configs_resource_response *to;
 
-		if (resources[i].is_repeated_again)
-			continue;
 		to = &response->responses[response->responses_count++];
 		to->error_code = (int16_t)resources[i].error.code;
 		to->error_message = resources[i].error.message;

@@ -224,10 +224,8 @@ int decide_elect_leaders(const struct decision *decision, int version,
 	if (!decision_may(decision, ACL_ALTER, RESOURCE_CLUSTER, CLUSTER_RESOURCE_NAME))
 		return refuse_election(
 			decision, version, request, response, KAFKA_CLUSTER_AUTHORIZATION_FAILED);
-	if (request->election_type != ELECTION_PREFERRED && !unclean) {
-		response->error_code = KAFKA_INVALID_REQUEST;
-		return 0;
-	}
+	if (request->election_type != ELECTION_PREFERRED && !unclean)
+		return refuse_election(decision, version, request, response, KAFKA_INVALID_REQUEST);
 	response->replica_election_results =
 		schema_new_array(&elect_leaders_response_replica_election_result_schema,
 			decision->arena, max_of(count, 1));
