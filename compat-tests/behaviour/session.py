@@ -8,6 +8,7 @@ Names are made by name(): they begin with the scenario's own prefix, the same on
 can run side by side on one broker and what others left there can be told apart.
 """
 import sys
+import threading
 import time
 
 import records
@@ -15,9 +16,13 @@ import schema
 import wire
 
 NONE = 0
+NOT_YET = 5
 LOADING = 14
 UNKNOWN_MEMBER_ID = 25
 RETRIABLE = {3, 5, 6, 9, 14, 15, 16, 74, 100, 103}  # not there yet: leader, coordinator, topic, topic id
+
+
+_markers = threading.local()  # by broker: the topic by which settled() sees how far it is
 
 
 class PreparationFailed(Exception):
@@ -102,6 +107,10 @@ class Session:
     def ask(self, fields=None, **options):
         """One recorded request of the scenario's own API and version."""
         return self.call(self.api, self.version, {} if fields is None else fields, **options)
+
+    def quietly(self, fields):
+        """The answer to a request of the scenario's own API and version, not recorded."""
+        return self._helper(self.api, self.spoken, self.fitting(self.api, self.version, fields))
 
     def pipeline(self, requests, on='main'):
         """Recorded: all sent in one write, then all answers taken in order. A request is (api, version, fields)."""
@@ -214,6 +223,25 @@ class Session:
         self.prepare('ListOffsets', 7, {'ReplicaId': -1, 'Topics': [{'Name': name, 'Partitions': [
             {'PartitionIndex': p, 'Timestamp': -1} for p in range(partitions)]}]},
             lambda r: max(p['ErrorCode'] for p in r['Topics'][0]['Partitions']))
+
+    def settled(self):
+        """Waits until the broker has applied all that the controller decided before: a setting of this thread's own
+        topic is changed and awaited, since changes are applied one after another."""
+        mine = _markers.__dict__.setdefault(self.node.port, {})
+        if not mine:
+            mine.update(name=f'bh-settled-{threading.get_ident()}', value=0)
+            self.prepare('CreateTopics', 5, {'timeoutMs': 10000, 'Topics': [
+                {'Name': mine['name'], 'NumPartitions': 1, 'ReplicationFactor': 1}]},
+                lambda r: 0 if r['Topics'][0]['ErrorCode'] == 36 else r['Topics'][0]['ErrorCode'])
+        mine['value'] += 1
+        value = str(mine['value'])
+        resource = {'ResourceType': 2, 'ResourceName': mine['name']}
+        self.prepare('IncrementalAlterConfigs', 1, {'Resources': [
+            {**resource, 'Configs': [{'Name': 'file.delete.delay.ms', 'ConfigOperation': 0, 'Value': value}]}]},
+            lambda r: r['Responses'][0]['ErrorCode'])
+        self.prepare('DescribeConfigs', 2, {'Resources': [{**resource, 'ConfigurationKeys': ['file.delete.delay.ms']}]},
+                     lambda r: r['Results'][0]['ErrorCode'] or (
+                         0 if [c['Value'] for c in r['Results'][0]['Configs']] == [value] else NOT_YET))
 
     def created(self, name):
         """The scenario made this topic itself; it goes at the end."""

@@ -121,7 +121,7 @@ class Node:
         write_properties(path, self.settings())
         return path
 
-    def start(self, timeout_s=60):
+    def start(self, timeout_s=180):
         assert self.process is None, 'already running'
         if not self.formatted():
             self.format()

@@ -6,9 +6,10 @@
 As schema.py, this shares nothing with the broker's code. Everything that a batch says can be overridden, so that
 lies (counts, lengths, checksums) are as easy to build as truths.
 """
-import gzip as gzip_module
 import struct
 import zlib
+
+import codecs_native
 
 from schema import Reader, Truncated, Writer
 
@@ -62,10 +63,7 @@ def batch(records, base_offset=0, leader_epoch=-1, attributes=0, timestamp=17000
     stamps = [timestamp + i if r.timestamp is None else r.timestamp for i, r in enumerate(records)]
     base = stamps[0] if stamps else timestamp
     payload = b''.join(_record(r, i, stamps[i] - base) for i, r in enumerate(records))
-    if codec == 'gzip':
-        payload = gzip_module.compress(payload, mtime=0)
-    elif codec != 'none':
-        raise ValueError(codec)
+    payload = codecs_native.compress(CODECS[codec], payload)
     payload = lies.get('payload', payload)
     attributes |= CODECS[codec]
     tail = struct.pack('>hiqqqhii', attributes, lies.get('last_offset_delta', len(records) - 1), base,
@@ -94,9 +92,7 @@ def message_set(records, magic=1, codec='none', base_offset=0, timestamp=1700000
                      for i, r in enumerate(records))
     if codec == 'none':
         return inner
-    if codec != 'gzip':
-        raise ValueError(codec)
-    wrapper = Record(None, gzip_module.compress(inner, mtime=0))
+    wrapper = Record(None, codecs_native.compress(CODECS[codec], inner, magic))
     return message(wrapper, base_offset + len(records) - 1, magic, CODECS[codec], timestamp + len(records) - 1)
 
 
@@ -122,12 +118,7 @@ def _parse_batch(data, at):
            'max_timestamp': max_ts, 'producer_id': pid, 'producer_epoch': pepoch, 'base_sequence': sequence,
            'count': count, 'size': length + 12}
     payload = bytes(data[at + 61:at + 12 + length])
-    codec = attributes & 7
-    if codec == 1:
-        payload = gzip_module.decompress(payload)
-    elif codec != 0:
-        out['payload'] = payload
-        return out
+    payload = codecs_native.decompress(attributes & 7, payload)
     reader, records = Reader(payload), []
     try:
         for _ in range(count):
@@ -156,8 +147,8 @@ def _parse_message(data, at):
     for part in ('key', 'value'):
         n = reader.pack('>i')
         out[part] = None if n < 0 else reader.raw(n)
-    if attributes & 7 == 1:
-        out['value'] = parse(gzip_module.decompress(out['value']))
+    if attributes & 7:
+        out['value'] = parse(codecs_native.decompress(attributes & 7, out['value']))
     return out
 
 

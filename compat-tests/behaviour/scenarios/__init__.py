@@ -12,6 +12,8 @@ MODULES = {
     'ListPartitionReassignments': 'cluster',
     'DescribeTopicPartitions': 'cluster',
     'FindCoordinator': 'cluster',
+    'ElectLeaders': 'cluster',
+    'UpdateFeatures': 'cluster',
     'Produce': 'produce',
     'InitProducerId': 'produce',
     'DescribeProducers': 'produce',

@@ -1,4 +1,6 @@
 """What a client asks about the cluster: versions, brokers, topics, the quorum, coordinators."""
+import struct
+
 import wire
 
 
@@ -45,7 +47,63 @@ def no_software_name(t):
     t.ask({'ClientSoftwareName': 'compat'})
 
 
-ApiVersions = [software_name, software_name_empty, software_name_odd, between_other_requests,
+# What is not served here: removed APIs, those of controllers, keys and versions that nobody has. Once is enough.
+def _hung_up(t, key, version):
+    """A request with the header that every version can read as far as its correlation id."""
+    t.raw(struct.pack('>ihhih', 20, key, version, 1, -1) + bytes(10), f'key {key} version {version}')
+
+
+def keys_that_nobody_has(t):
+    for key in (93, 94, 127, 128, 1000, 32767, -1, -32768):
+        _hung_up(t, key, 0)
+
+
+def apis_that_were_removed(t):
+    """LeaderAndIsr, StopReplica, UpdateMetadata, ControlledShutdown."""
+    for key, versions in ((4, 8), (5, 5), (6, 9), (7, 4)):
+        for version in range(versions):
+            _hung_up(t, key, version)
+
+
+def apis_of_controllers(t):
+    for name, (key, low, high) in sorted(t.registry.apis.items()):
+        message = t.registry.new.get(name + 'Request')
+        if message and 'broker' not in message.listeners:
+            for version in range(low, high + 1):
+                _hung_up(t, key, version)
+
+
+def versions_that_nobody_has(t):
+    for name, (key, low, high) in sorted(t.registry.apis.items()):
+        if name != 'ApiVersions':
+            unstable = t.registry.new.get(name + 'Request') and t.registry.new[name + 'Request'].unstable
+            for version in (high if unstable else high + 1, high + 2, 32767, -1):
+                _hung_up(t, key, version)
+
+
+def nothing_beyond_kafka_is_advertised(t):
+    """Neither an API, nor a version, nor a feature or its level."""
+    answer = t._helper('ApiVersions', 4, {'ClientSoftwareName': 'compat', 'ClientSoftwareVersion': '1'})
+    known = {key: (low, high - (name + 'Request' in t.registry.new and t.registry.new[name + 'Request'].unstable))
+             for name, (key, low, high) in t.registry.apis.items()}
+    t.note('beyond', [row for row in answer['ApiKeys'] if row['ApiKey'] not in known
+                      or row['MinVersion'] < known[row['ApiKey']][0] or row['MaxVersion'] > known[row['ApiKey']][1]])
+    features = {'metadata.version': (7, 30), 'kraft.version': (0, 1), 'transaction.version': (0, 2),
+                'group.version': (0, 1), 'eligible.leader.replicas.version': (0, 1), 'share.version': (0, 1),
+                'streams.version': (0, 1)}
+    t.note('features beyond', [f for f in answer['SupportedFeatures'] if f['Name'] not in features or not (
+        features[f['Name']][0] <= f['MinVersion'] <= f['MaxVersion'] <= features[f['Name']][1])])
+    supported = {f['Name']: f for f in answer['SupportedFeatures']}
+    t.note('finalized without support', [f for f in answer['FinalizedFeatures'] if f['Name'] not in supported
+                                         or f['MaxVersionLevel'] > supported[f['Name']]['MaxVersion']])
+
+
+for _function in (keys_that_nobody_has, apis_that_were_removed, apis_of_controllers, versions_that_nobody_has,
+                  nothing_beyond_kafka_is_advertised):
+    _function.versions = (4, 4)
+
+ApiVersions = [keys_that_nobody_has, apis_that_were_removed, apis_of_controllers, versions_that_nobody_has,
+               nothing_beyond_kafka_is_advertised, software_name, software_name_empty, software_name_odd, between_other_requests,
                a_version_from_the_future, no_software_name]
 
 
@@ -311,3 +369,82 @@ def long_group(t):
 
 FindCoordinator = [of_a_group, of_several_groups, of_the_empty_group, unknown_kind, of_a_share_group, no_keys,
                    long_group]
+
+
+# --- ElectLeaders --------------------------------------------------------------------------------------------
+def _elect(*topics, kind=0):
+    return {'ElectionType': kind, 'TimeoutMs': 10000, 'TopicPartitions': [
+        {'Topic': n, 'Partitions': list(ps)} for n, ps in topics]}
+
+
+def preferred(t):
+    t.ask(_elect((t.create_topic('a', 2), [0, 1])))
+
+
+def unclean(t):
+    t.ask(_elect((t.create_topic('a', 2), [0, 1]), kind=1))
+
+
+def of_an_unknown_kind(t):
+    t.ask(_elect((t.create_topic('a', 2), [0, 1]), kind=7))
+
+
+def of_unknown_partitions(t):
+    t.ask(_elect((t.create_topic('a'), [0, 5, -1]), (t.name('none'), [0]), ('a/b', [0])))
+
+
+def of_one_partition_twice(t):
+    name = t.create_topic('a')
+    t.ask(_elect((name, [0, 0])))
+    t.ask(_elect((name, [0]), (name, [0])))
+
+
+def of_all(t):
+    t.create_topic('a')
+    t.ask({'ElectionType': 0, 'TimeoutMs': 10000, 'TopicPartitions': None})
+
+
+ElectLeaders = [preferred, unclean, of_an_unknown_kind, of_unknown_partitions, of_one_partition_twice, of_all]
+
+
+# --- UpdateFeatures ------------------------------------------------------------------------------------------
+def _features(*rows, validate=True):
+    """A row is (feature, level, upgrade type). Version 0 cannot only validate: there the level stays as it is."""
+    return {'timeoutMs': 10000, 'ValidateOnly': validate, 'FeatureUpdates': [
+        {'Feature': n, 'MaxVersionLevel': level, 'UpgradeType': kind, 'AllowDowngrade': kind > 1}
+        for n, level, kind in rows]}
+
+
+def to_the_same_level(t):
+    t.ask(_features(('metadata.version', 30, 1)))
+
+
+def to_a_lower_level(t):
+    for kind in (1, 2, 3):
+        t.ask(_features(('metadata.version', 20, kind)))
+
+
+to_a_lower_level.versions = (1, 99)
+
+
+def to_levels_that_are_not(t):
+    for level in (31, 32767, 3, 0, -1):
+        t.ask(_features(('metadata.version', level, 1)))
+
+
+def of_an_unknown_feature(t):
+    t.ask(_features(('no.such.version', 1, 1)))
+    t.ask(_features(('metadata.version', 30, 1), ('no.such.version', 1, 1)))
+
+
+def one_feature_twice(t):
+    t.ask(_features(('metadata.version', 30, 1), ('metadata.version', 30, 1)))
+
+
+def by_an_unknown_way(t):
+    t.ask(_features(('metadata.version', 30, 9)))
+    t.ask(_features(('metadata.version', 30, 0)))
+
+
+UpdateFeatures = [to_the_same_level, to_a_lower_level, to_levels_that_are_not, of_an_unknown_feature,
+                  one_feature_twice, by_an_unknown_way]

@@ -631,7 +631,7 @@ def one_with_members(t):
 
 
 def unknown_ones(t):
-    t.ask({'GroupsNames': [a_group(t), '']})
+    t.ask({'GroupsNames': [a_group(t), t.name('h')]})
 
 
 def one_twice(t):
