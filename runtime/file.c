@@ -179,3 +179,8 @@ void path_space(struct shard *shard, struct file_op *op, const char *path)
 {
 	path_op_submit(op, shard, PATH_OP_SPACE, path, NULL);
 }
+
+uint32_t files_reserved(const struct shard *shard)
+{
+	return shard->ops->files_reserved(shard);
+}

@@ -109,3 +109,7 @@ struct path_listing {
 	} entries[];
 };
 void path_listing_free(struct path_listing *listing);
+
+/* Descriptors that the whole machine's listeners leave to files: no connection is accepted that
+ * would take one of them. */
+uint32_t files_reserved(const struct shard *shard);

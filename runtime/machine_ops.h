@@ -37,6 +37,7 @@ struct machine_ops {
 	/* By op->ask.kind (enum file_op_kind) and what else op->ask holds; ask.file is kept open by
 	 * a reference of the op's own. */
 	void (*file_submit)(struct shard *shard, struct file_op *op);
+	uint32_t (*files_reserved)(const struct shard *shard);
 	int64_t (*file_read_cached)(
 		struct shard *shard, struct file *file, void *buffer, size_t size, uint64_t offset);
 	bool (*file_is_cached)(

@@ -83,6 +83,19 @@ void log_append_refuse(struct log_append *op, int16_t error_code)
 	append_complete(op, error_code);
 }
 
+void log_append_refuse_queued(struct log *log)
+{
+	struct list waiting;
+	struct list_node *node;
+
+	/* Who is refused may come again at once. */
+	list_init(&waiting);
+	list_append_all(&waiting, &log->queued);
+	while ((node = list_pop_front(&waiting)))
+		log_append_refuse(
+			container_of(node, struct log_append, node), KAFKA_KAFKA_STORAGE_ERROR);
+}
+
 static struct log_append_private *private_take(struct log_store *store)
 {
 	struct list_node *node = list_pop_front(&store->free_appends);
@@ -547,7 +560,9 @@ static void open_done(struct shard *shard, struct file_op *file_op)
 	log->opening = false;
 	free((char *)(uintptr_t)log->open_path);
 	log->open_path = NULL;
-	if (file_op->result < 0) {
+	if (log_error_is_passing((int)file_op->result)) {
+		log_append_refuse_queued(log);
+	} else if (file_op->result < 0) {
 		log_fail(log, (int)file_op->result);
 	} else if (active->file || log->error || log->open_segment != active) {
 		file_unref(file_op->ret.file);

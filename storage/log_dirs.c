@@ -189,7 +189,8 @@ static int dir_open(struct shard *shard, struct log_dirs *dirs, uint32_t index,
  * start: it is not formatted, somebody else's, or memory is out? */
 static bool is_disk_error(int error)
 {
-	return error != -ENOENT && error != -EBUSY && error != -EINVAL && error != -ENOMEM;
+	return error != -ENOENT && error != -EBUSY && error != -EINVAL && error != -ENOMEM &&
+	       error != -EMFILE && error != -ENFILE;
 }
 
 int log_dirs_open(struct shard *shard, const struct log_dirs_options *options, struct arena *arena,

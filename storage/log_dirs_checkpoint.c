@@ -139,7 +139,8 @@ int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
 		first_error = first_error ? first_error : error;
 		/* Without room the old file still stands: recovery reads more than it would have
 		 * to. */
-		if (error < 0 && error != -ENOMEM && error != -ENOSPC)
+		if (error < 0 && error != -ENOMEM && error != -ENOSPC && error != -EMFILE &&
+			error != -ENFILE)
 			failed(argument, dir->path, error);
 	}
 	return first_error;

@@ -204,6 +204,13 @@ void log_append_run(struct log *log);
 void log_append_fail_all(struct log *log, int16_t error_code);
 /* Answers an operation that is in no list. */
 void log_append_refuse(struct log_append *op, int16_t error_code);
+/* What waits to be checked is refused with a retriable error. */
+void log_append_refuse_queued(struct log *log);
+/* The machine is short of something for now (memory, descriptors); the disk is all right. */
+static inline bool log_error_is_passing(int error)
+{
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
 void log_append_durable_done(struct log *log);
 void log_ring_reset(struct log *log);
 /* The batch in the ring that holds OFFSET or is the first behind it; NULL when the ring doesn't

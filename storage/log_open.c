@@ -228,7 +228,8 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 	if (error) {
 		/* Damaged bytes and a foreign folder are told to who asked; what the disk refuses
 		 * fails the folder. */
-		if (error > -4000 && error != -ENOMEM && error != -EEXIST && !opening.log->error)
+		if (error > -4000 && !log_error_is_passing(error) && error != -EEXIST &&
+			!opening.log->error)
 			log_fail(opening.log, error);
 		opening.log->closing = true;
 		while (opening.log->fibers > 0)

@@ -45,7 +45,7 @@ static void lookup_answer_error(struct shard *shard, struct task *task)
 static void lookup_complete(struct log_lookup *lookup, int error)
 {
 	/* Damaged batches are told to who asked; what the disk refuses fails the folder. */
-	if (error < 0 && error > -4000 && error != -ENOMEM && error != -EAGAIN &&
+	if (error < 0 && error > -4000 && !log_error_is_passing(error) && error != -EAGAIN &&
 		!lookup->log->error && !lookup->log->closing)
 		log_fail(lookup->log, error);
 	lookup->task.run = error ? lookup_answer_error : lookup_answer;

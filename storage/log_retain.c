@@ -150,7 +150,7 @@ int log_retain(struct log *log)
 			error = log_segments_delete(log, 0, count);
 		}
 	}
-	if (error && error != -ENOSPC && error != -ENOMEM && !log->error)
+	if (error && error != -ENOSPC && !log_error_is_passing(error) && !log->error)
 		log_fail(log, error);
 	log_busy_end(log);
 	return error;
@@ -168,7 +168,7 @@ int log_delete_before(struct log *log, int64_t offset)
 			log->segments[count + 1]->base_offset <= log->start)
 			count++;
 		error = log_segments_delete(log, 0, count);
-		if (error && error != -ENOMEM && !log->error)
+		if (error && !log_error_is_passing(error) && !log->error)
 			log_fail(log, error);
 	}
 	log_busy_end(log);

@@ -109,7 +109,7 @@ static int roll_finish(struct log *log, struct roll *roll)
 			log, roll->snapshot, roll->snapshot_size, roll->snapshot_offset, true);
 	else
 		free(roll->snapshot);
-	if (error == -ENOSPC)
+	if (error == -ENOSPC || log_error_is_passing(error))
 		error = 0;
 	roll->old->finishing = false;
 	log_drain_wake(log);
@@ -120,21 +120,14 @@ static int roll_finish(struct log *log, struct roll *roll)
 static void roll_fiber(struct shard *shard, void *argument)
 {
 	struct log *log = argument;
-	struct list_node *node;
 	struct roll roll;
 	int error;
 
 	error = roll_switch(log, log->roll_offset, &roll);
 	log->rolling = false;
-	if (error == -ENOSPC || error == -ENOMEM) {
+	if (error == -ENOSPC || log_error_is_passing(error)) {
 		/* No room for a new segment now: those that wait are refused and come again. */
-		struct list waiting;
-
-		list_init(&waiting);
-		list_append_all(&waiting, &log->queued);
-		while ((node = list_pop_front(&waiting)))
-			log_append_refuse(container_of(node, struct log_append, node),
-				KAFKA_KAFKA_STORAGE_ERROR);
+		log_append_refuse_queued(log);
 		error = 0;
 	}
 	log_drain_wake(log);
@@ -180,7 +173,7 @@ int log_roll(struct log *log)
 	log_append_release(log);
 	if (!error)
 		error = roll_finish(log, &roll);
-	if (error && error != -ENOSPC && error != -ENOMEM && !log->error)
+	if (error && error != -ENOSPC && !log_error_is_passing(error) && !log->error)
 		log_fail(log, error);
 	if (!log->error)
 		log_sync_run(log);

@@ -180,7 +180,7 @@ static void epochs_fiber(struct shard *shard, void *argument)
 	int error = log_epochs_write(log);
 
 	/* On a full disk it stays dirty and goes with a later checkpoint. */
-	if (error && error != -ENOSPC && !log->error)
+	if (error && error != -ENOSPC && !log_error_is_passing(error) && !log->error)
 		log_fail(log, error);
 	log_fiber_end(log);
 }
@@ -369,7 +369,7 @@ int log_checkpoint(struct log *log)
 		log->unsynced_since_ns = max_of(shard_now_ns(log->shard), 1ull);
 	}
 failed:
-	if (error && error != -ENOSPC && error != -ENOMEM && !log->error)
+	if (error && error != -ENOSPC && !log_error_is_passing(error) && !log->error)
 		log_fail(log, error);
 out:
 	log_busy_end(log);

@@ -8,6 +8,8 @@
 
 /* ---- opening ---- */
 
+#define OPEN_RETRY_NS (100 * NS_PER_MS)
+
 int directories_partition_open(struct broker_shard *shard, struct partition *partition,
 	struct log **ret_log, struct log_recovery *ret_recovery)
 {
@@ -33,7 +35,17 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 		.high_watermark = entry ? entry->high_watermark : 0,
 		.owner = partition,
 	};
-	return log_open(shard->log_store, &ask, ret_log, ret_recovery);
+	for (;;) {
+		int error = log_open(shard->log_store, &ask, ret_log, ret_recovery);
+
+		if ((error != -EMFILE && error != -ENFILE) || partition->delete_wanted ||
+			shard->draining || shard->stopping)
+			return error;
+		log_event(&shard->logger, LOG_FILES_SHORT, log_text("directory", dir->path),
+			log_str("topic", partition->topic),
+			log_int("partition", partition->key.index), log_errno("error", error));
+		fiber_sleep(shard->shard, OPEN_RETRY_NS);
+	}
 }
 
 /* ---- the start ---- */

@@ -41,7 +41,10 @@ static void partition_work_queue(struct partition *partition)
 	if (partition->busy || list_node_is_linked(&partition->work))
 		return;
 	list_push_back(&shard->partition_work, &partition->work);
-	if (shard->partition_fibers < PARTITION_FIBERS_MAX &&
+	/* Each has a handful of files open. */
+	unsigned fibers_max = min_of((unsigned)PARTITION_FIBERS_MAX,
+		max_of(files_reserved(shard->shard) / (16 * shard->broker->shard_count), 1u));
+	if (shard->partition_fibers < fibers_max &&
 		fiber_start(shard->shard, partitions_fiber, shard) == 0)
 		shard->partition_fibers++;
 	/* Without memory for a first fiber nothing could ever be opened. */

@@ -83,6 +83,7 @@ struct machine {
 	struct pool compute; /* offload, resolve */
 	pthread_mutex_t devices_lock;
 	struct list devices;
+	uint32_t descriptors_max, files_reserved; /* of them; the rest may be sockets */
 	bool exiting; /* atomic */
 	int status;   /* valid once `exiting` */
 	pthread_mutex_t exit_lock;
@@ -195,6 +196,8 @@ struct linux_socket {
 
 /* Takes over FD; NULL (and FD is closed) when memory is out. */
 struct linux_socket *linux_socket_new(int fd, const struct address *peer);
+/* In the whole process, as the limit of descriptors is. */
+uint32_t linux_sockets_open(void);
 /* Sends what can be sent now. */
 void send_advance(struct linux_shard *shard, struct linux_socket *socket);
 void send_again_run(struct shard *shard, struct task *task);

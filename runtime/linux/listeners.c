@@ -1,7 +1,8 @@
 /*
  * Listeners: several connections accepted an event, so that a storm of them neither starves the
- * shard nor waits in the kernel. At the limit of open files accepting pauses and is tried again by
- * a timer; connections wait in the kernel's backlog meanwhile.
+ * shard nor waits in the kernel. At the limit of open files, of which some are kept for files,
+ * accepting pauses and is tried again by a timer; connections wait in the kernel's backlog
+ * meanwhile.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -57,7 +58,12 @@ static void listener_accept(struct linux_listener *listener)
 	struct listener_events *events = &listener->listener.events;
 
 	for (int i = 0; i < ACCEPTS_AT_ONCE && !listener->is_closed; i++) {
+		const struct machine *machine = shard->machine;
 		struct sockaddr_storage from;
+		if (linux_sockets_open() + machine->files_reserved >= machine->descriptors_max) {
+			listener_pause(listener, -EMFILE);
+			return;
+		}
 		socklen_t from_size = sizeof(from);
 		int fd = accept4(listener->fd, (struct sockaddr *)&from, &from_size,
 			SOCK_NONBLOCK | SOCK_CLOEXEC);

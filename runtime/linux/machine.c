@@ -20,6 +20,8 @@ enum {
 	SHARDS_MAX = 256,
 	DISK_THREADS = 4, /* for each of the two pools that touch disks */
 	DIRTY_LIMIT = 128 << 20,
+	FILES_RESERVED_MIN = 128, /* descriptors */
+	FILES_RESERVED_MAX = 8192,
 };
 
 static void linux_send(struct shard *from, unsigned to, struct task *task)
@@ -88,6 +90,11 @@ static void machine_end(struct machine *machine, int status)
 	machine_wake_all(machine);
 }
 
+static uint32_t linux_files_reserved(const struct shard *shard)
+{
+	return shard->machine->files_reserved;
+}
+
 static void linux_exit(struct shard *shard, int status)
 {
 	machine_end(shard->machine, status);
@@ -101,6 +108,7 @@ const struct machine_ops linux_ops = {
 	.offload = linux_offload,
 	.resolve = linux_resolve,
 	.file_submit = linux_file_submit,
+	.files_reserved = linux_files_reserved,
 	.file_read_cached = linux_file_read_cached,
 	.file_is_cached = linux_file_is_cached,
 	.file_close = linux_file_close,
@@ -127,6 +135,20 @@ struct process_state {
 	sigset_t signals;
 	struct sigaction pipe, file_size;
 };
+
+/* An eighth of the descriptors is for files, but not less than FILES_RESERVED_MIN, unless that were
+ * more than a quarter. */
+static void descriptors_share(struct machine *machine)
+{
+	struct rlimit files;
+
+	machine->descriptors_max = UINT32_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < UINT32_MAX)
+		machine->descriptors_max = (uint32_t)files.rlim_cur;
+	machine->files_reserved = min_of(machine->descriptors_max / 4,
+		max_of(min_of(machine->descriptors_max / 8, (uint32_t)FILES_RESERVED_MAX),
+			(uint32_t)FILES_RESERVED_MIN));
+}
 
 static void process_prepare(struct process_state *before)
 {
@@ -243,6 +265,7 @@ int linux_machine_run(const struct linux_machine_options *options, const struct 
 	machine_options_complete(&machine.options);
 	machine.shard_count = machine.options.shard_count;
 	process_prepare(&before);
+	descriptors_share(&machine);
 	pthread_mutex_init(&machine.exit_lock, NULL);
 	error = devices_init(&machine);
 	if (error)

@@ -100,6 +100,19 @@ static void socket_ready(struct linux_shard *shard, struct event_source *source,
 	}
 }
 
+static uint32_t sockets_open; /* atomic */
+
+uint32_t linux_sockets_open(void)
+{
+	return __atomic_load_n(&sockets_open, __ATOMIC_RELAXED);
+}
+
+static void socket_close_descriptor(struct linux_socket *socket)
+{
+	close(socket->fd);
+	__atomic_fetch_sub(&sockets_open, 1, __ATOMIC_RELAXED);
+}
+
 struct linux_socket *linux_socket_new(int fd, const struct address *peer)
 {
 	struct linux_socket *socket = calloc(1, sizeof(*socket));
@@ -109,6 +122,7 @@ struct linux_socket *linux_socket_new(int fd, const struct address *peer)
 		close(fd);
 		return NULL;
 	}
+	__atomic_fetch_add(&sockets_open, 1, __ATOMIC_RELAXED);
 	socket->socket.ops = &linux_ops;
 	socket->fd = fd;
 	socket->peer = *peer;
@@ -161,7 +175,7 @@ void linux_socket_close(struct socket *any)
 {
 	struct linux_socket *socket = linux_socket_of(any);
 
-	close(socket->fd); /* and with it what epoll watches */
+	socket_close_descriptor(socket); /* and with it what epoll watches */
 	if (!any->shard) {
 		free(socket);
 		return;
@@ -177,7 +191,7 @@ static void connect_finish(struct linux_shard *shard, struct linux_socket *socke
 
 	socket->connecting = NULL;
 	if (error) {
-		close(socket->fd);
+		socket_close_descriptor(socket);
 		loop_forget(shard, &socket->source);
 	} else {
 		socket->source.ready = socket_ready;

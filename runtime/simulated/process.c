@@ -157,6 +157,11 @@ static void process_offload(struct shard *shard, struct offload_op *op)
 		process, &offload->wait, offload_fire, world_delay(process->world, 100000));
 }
 
+static uint32_t process_files_reserved(const struct shard *shard)
+{
+	return 8192;
+}
+
 static const struct machine_ops process_ops = {
 	.send = process_send,
 	.wall_ms = process_wall_ms,
@@ -165,6 +170,7 @@ static const struct machine_ops process_ops = {
 	.offload = process_offload,
 	.resolve = network_resolve,
 	.file_submit = files_submit,
+	.files_reserved = process_files_reserved,
 	.file_read_cached = files_read_cached,
 	.file_is_cached = files_is_cached,
 	.file_close = files_close,
