@@ -21,9 +21,17 @@ static int files_rename(struct segment *segment)
 		segment_path(segment, kinds[i], LOG_FILE_LIVE, from);
 		segment_path(segment, kinds[i], LOG_FILE_DELETED, to);
 		failed = fiber_rename(log->shard, from, to);
-		if (!failed)
+		if (!failed) {
 			log_store_bury(log->store, to, false, log->config.file_delete_delay_ms);
-		else if (failed != -ENOENT)
+			/*
+			 * The records go first, also on the disk. Had a power cut taken that back,
+			 * but not the deletion of an index or of the next segment, then there would
+			 * be a segment without indexes, or a gap that recovery takes for lost bytes.
+			 */
+			if (kinds[i] == LOG_FILE_DATA)
+				failed = fiber_sync_folder(log->shard, log->path);
+		}
+		if (failed && failed != -ENOENT)
 			error = failed;
 	}
 	segment->state = LOG_FILE_DELETED;
@@ -46,16 +54,10 @@ int log_segments_delete(struct log *log, uint32_t from, uint32_t to)
 		doomed[i] = log->segments[from];
 		log_segment_remove(log, from);
 	}
-	/*
-	 * One after another also on the disk: had a power cut taken back the deletion of one and not
-	 * of the next, recovery would see a gap, and take it for lost bytes.
-	 */
 	for (uint32_t i = 0; i < count; i++) {
 		while (doomed[i]->finishing) /* its files are in use by name */
 			log_drain_wait(log);
-		failed = i > 0 ? fiber_sync_folder(log->shard, log->path) : 0;
-		if (!failed)
-			failed = files_rename(doomed[i]);
+		failed = files_rename(doomed[i]);
 		if (!failed)
 			failed = log_snapshots_remove(
 				log, doomed[i]->base_offset, doomed[i]->base_offset + 1);
