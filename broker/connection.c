@@ -206,8 +206,9 @@ static void connection_start_request(struct connection *connection, struct reque
 		connection->running_alone++;
 	connection->progress_ns = shard_now_ns(connection->shard->shard);
 	request_start(request);
-	/* One that waits for something holds on to what it has made so far. */
-	if (request->state == REQUEST_RUNNING && !request->away)
+	/* One that waits for something holds on to what it has made so far. An arena in use elsewhere
+	 * is not looked at. */
+	if (request->state == REQUEST_RUNNING && !request->away && !request->arena_lent)
 		request_charge(request);
 }
 

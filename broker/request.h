@@ -63,6 +63,7 @@ struct request {
 	enum request_state state;
 	bool abandoned;		  /* the connection has gone; for the home shard */
 	bool away;		  /* moved to another shard; for the home shard */
+	bool arena_lent; /* the controller allocates from it, on its shard; for the asking shard */
 	unsigned away_shard;	  /* which */
 	struct task abandon_note; /* tells that shard; comes back before the request is freed */
 	bool noting;
