@@ -4,8 +4,10 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -263,6 +265,8 @@ def run(cases, options):
 
 
 def instructions(options):
+    if not shutil.which('valgrind'):
+        sys.exit('tools/bench instructions needs valgrind: apt-get install valgrind')
     tools = build(options)
     with tempfile.TemporaryDirectory(prefix='bench-', dir=options.scratch) as scratch:
         for name, count in counts.measure(Bench(tools, scratch, options)):
