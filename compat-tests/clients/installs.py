@@ -55,14 +55,16 @@ def digest(*paths, words=()):
     return out.hexdigest()
 
 
-def build(name, stamp, make):
-    """The folder that `make(folder)` filled, now or in an earlier run with the same stamp."""
+def build(name, stamp, make, anew=True):
+    """The folder that `make(folder)` filled, now or in an earlier run with the same stamp. Unless anew, `make` finds
+    what it left there the last time."""
     folder = os.path.join(CLIENTS, name)
     mark = os.path.join(folder, '.complete')
     if os.path.exists(mark) and open(mark).read() == stamp:
         return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
+    if anew:
+        shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder, exist_ok=True)
     make(folder)
     with open(mark, 'w') as out:
         out.write(stamp)
@@ -152,7 +154,8 @@ def librdkafka():
         for part in ('src', 'src-cpp'):
             run(['make', '-C', part, 'install'], source)
         shutil.rmtree(source)
-    return build('librdkafka', digest(os.path.join(HERE, 'node', 'package-lock.json')), make)
+    version = locked('node/package-lock.json', r'"node_modules/@confluentinc/kafka-javascript": {\s+"version": "([^"]+)"')
+    return build('librdkafka', version, make)
 
 
 @once
@@ -186,7 +189,7 @@ def rust():
     def make(folder):
         run([cargo, 'build', '--locked', '--target-dir', folder], source, PKG_CONFIG_PATH=os.path.join(library, 'lib', 'pkgconfig'),
             RUSTFLAGS=f'-C link-arg=-Wl,-rpath,{library}/lib')
-    return os.path.join(build('rust', digest(os.path.join(source, 'src'), os.path.join(source, 'Cargo.lock')), make),
+    return os.path.join(build('rust', digest(os.path.join(source, 'src'), os.path.join(source, 'Cargo.lock')), make, False),
                         'debug', 'rust_client')
 
 
