@@ -177,6 +177,17 @@ class Matrix:
             self.attempt(client, 'kill', lambda: self.running[client].call(
                 'group', own, own + '-group', COMMITTED if self.has(client, 'group') else 0, rows.COUNT, self.base(client), 0))
 
+    def await_leaders(self):
+        """Apache Kafka answers before it has recovered its logs: until then it knows no topics, or no leaders."""
+        deadline = time.monotonic() + 120
+        topics = [{'Name': name} for name in self.written]
+        with self.node.connect() as c:
+            while any(t['ErrorCode'] or any(p['ErrorCode'] for p in t['Partitions'])
+                      for t in c.call('Metadata', 8, {'Topics': topics})['Topics']):
+                if time.monotonic() > deadline:
+                    raise SystemExit('no leaders after kill -9')
+                time.sleep(0.1)
+
     def run(self):
         self.create_topics()
         self.resumes = {}
@@ -187,6 +198,7 @@ class Matrix:
         if 'kill' in self.features:
             self.node.kill()
             self.node.start()
+            self.await_leaders()
             self.everyone(self.after_kill)
         for client in self.running.values():
             client.close()

@@ -133,7 +133,7 @@ class Kcat:
         self.topic, self.count, self.idempotent = topic, count, idempotent
         self.consumer = subprocess.Popen(
             ['kcat', '-b', self.bootstrap, '-G', group, '-u', '-q', '-E', '-c', str(count), '-f', '%s\n', '-X',
-             'auto.offset.reset=earliest', '-X', 'session.timeout.ms=6000', '-X', 'log_level=2', topic],
+             'auto.offset.reset=earliest', '-X', 'auto.commit.interval.ms=100', '-X', 'session.timeout.ms=6000', '-X', 'log_level=2', topic],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.write(0, count // 2)
         self.follow(0, count // 2)

@@ -4,6 +4,9 @@
 #include "client.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+enum { SETTLE_S = 15 };
 
 static rd_kafka_t *rk;
 static rd_kafka_queue_t *queue;
@@ -255,6 +258,17 @@ static int delete_group(const char *group)
 	return status;
 }
 
+/* Asks again for a while: a change shows on a broker when its metadata has come, which may be after the answer. */
+#define SETTLED(check)                                                                                                 \
+	({                                                                                                             \
+		time_t deadline = time(NULL) + SETTLE_S;                                                               \
+		int outcome;                                                                                           \
+                                                                                                                       \
+		while ((outcome = (check)) && time(NULL) < deadline)                                                   \
+			nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);                                    \
+		outcome;                                                                                               \
+	})
+
 int administration(const char *topic, const char *group, const char *empty_group)
 {
 	const char *settings[] = { NULL };
@@ -264,11 +278,12 @@ int administration(const char *topic, const char *group, const char *empty_group
 	if (!rk)
 		return -1;
 	queue = rd_kafka_queue_new(rk);
-	status = create(topic, 3) || partitions_are(topic, 3) || config_is(topic, "retention.ms", "70000") ||
-		 config_set(topic, "retention.ms", "80000") || config_is(topic, "retention.ms", "80000") ||
-		 more_partitions(topic, 5) || partitions_are(topic, 5) || produce(topic, "none", 5, 0, 0, 0) ||
+	status = create(topic, 3) || SETTLED(partitions_are(topic, 3)) ||
+		 SETTLED(config_is(topic, "retention.ms", "70000")) || config_set(topic, "retention.ms", "80000") ||
+		 SETTLED(config_is(topic, "retention.ms", "80000")) || more_partitions(topic, 5) ||
+		 SETTLED(partitions_are(topic, 5)) || produce(topic, "none", 5, 0, 0, 0) ||
 		 delete_records(topic, 3) || group_is_listed(group, 1) || group_is_empty(group) || delete_group(empty_group) ||
-		 group_is_listed(empty_group, 0) || delete_topic(topic) || partitions_are(topic, 0);
+		 group_is_listed(empty_group, 0) || delete_topic(topic) || SETTLED(partitions_are(topic, 0));
 	rd_kafka_queue_destroy(queue);
 	rd_kafka_destroy(rk);
 	return status ? -1 : 0;

@@ -508,7 +508,7 @@ static int large(const char *topic, int size)
 /* Writes records `from` to `to` one after another and reads up to there; `seen` goes on from call to call. */
 static int through_part(rd_kafka_t *producer, rd_kafka_t *consumer, const char *topic, int from, int to, int idempotent, int *seen)
 {
-	time_t deadline = time(NULL) + WAIT_S;
+	time_t deadline = time(NULL) + 2 * WAIT_S;
 	rd_kafka_resp_err_t err;
 	char value[16];
 

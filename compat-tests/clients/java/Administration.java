@@ -1,6 +1,5 @@
 import java.util.*;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.Future;
+import java.util.concurrent.Callable;
 import org.apache.kafka.clients.admin.AdminClient;
 import org.apache.kafka.clients.admin.Config;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -18,6 +17,18 @@ class Administration {
 		if (inner instanceof Map)
 			inner = ((Map<?, ?>) inner).values().iterator().next();
 		return Calls.call(inner, "get");
+	}
+
+	/** Asks again for a while: a change shows on a broker when its metadata has come, which may be after the answer. */
+	static void settled(String what, Callable<?> asked, Object wanted) throws Exception {
+		for (long deadline = System.currentTimeMillis() + 15000;; Thread.sleep(50))
+			try {
+				Client.equal(what, asked.call(), wanted);
+				return;
+			} catch (Exception e) {
+				if (System.currentTimeMillis() > deadline)
+					throw e;
+			}
 	}
 
 	static int partitions(String topic) throws Exception {
@@ -59,15 +70,15 @@ class Administration {
 			ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
 			client.createTopics(Collections.singleton(new NewTopic(topic, 3, (short) 1)
 				.configs(Collections.singletonMap("retention.ms", "70000")))).all().get();
-			Client.equal("partitions", partitions(topic), 3);
-			Client.equal("retention.ms", retention(resource), "70000");
+			settled("partitions", () -> partitions(topic), 3);
+			settled("retention.ms", () -> retention(resource), "70000");
 			set(resource, "80000");
-			Client.equal("retention.ms", retention(resource), "80000");
+			settled("retention.ms", () -> retention(resource), "80000");
 			if (Calls.has(client, "createPartitions")) { // 1.0
 				Object more = Class.forName("org.apache.kafka.clients.admin.NewPartitions").getMethod("increaseTo", int.class)
 					.invoke(null, 5);
 				result(Calls.call(client, "createPartitions", Collections.singletonMap(topic, more)), "all");
-				Client.equal("partitions", partitions(topic), 5);
+				settled("partitions", () -> partitions(topic), 5);
 			}
 			Client.produce(topic, "none", 5, 0, false, false);
 			if (Calls.has(client, "deleteRecords")) { // 1.1
@@ -89,7 +100,7 @@ class Administration {
 				Client.equal("listing", listed(empty), false);
 			}
 			client.deleteTopics(Collections.singleton(topic)).all().get();
-			Client.equal("listing of the topic", client.listTopics().names().get().contains(topic), false);
+			settled("listing of the topic", () -> client.listTopics().names().get().contains(topic), false);
 		} finally {
 			client.close();
 		}

@@ -282,7 +282,7 @@ public class Client {
 					in.readLine();
 				}
 				int to = from + count / 2;
-				long deadline = System.currentTimeMillis() + WAIT_MS;
+				long deadline = System.currentTimeMillis() + 2 * WAIT_MS;
 				for (int i = from; i < to; i++)
 					for (;;)
 						try {

@@ -8,6 +8,7 @@ const readline = require('readline')
 const records = require('./records')
 
 const WAIT_MS = 60000
+const SETTLE_MS = 15000
 let unique = 0
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -17,6 +18,19 @@ async function until(what, fact) {
   while (!fact()) {
     if (Date.now() > deadline) throw new Error(`${typeof what === 'function' ? what() : what} has not come in time`)
     await pause(20)
+  }
+}
+
+// Asks again for a while: a change shows on a broker when its metadata has come, which may be after the answer.
+async function settled(check) {
+  const deadline = Date.now() + SETTLE_MS
+  for (;;) {
+    try {
+      return await check()
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+    }
+    await pause(50)
   }
 }
 
@@ -186,7 +200,7 @@ module.exports = function main(library) {
               process.stdout.write('half\n')
               await line()
             }
-            const deadline = Date.now() + WAIT_MS
+            const deadline = Date.now() + 2 * WAIT_MS
             for (let i = from; i < to; i++) {
               for (;;) {
                 try {
@@ -211,17 +225,17 @@ module.exports = function main(library) {
       }
       const listed = async (name) => (await a.listGroups()).groups.some((g) => g.groupId === name)
       await a.createTopics({ topics: [{ topic, numPartitions: 3, replicationFactor: 1, configEntries: [{ name: 'retention.ms', value: '70000' }] }] })
-      equal('partitions', await partitions(), 3)
+      await settled(async () => equal('partitions', await partitions(), 3))
       if (a.describeConfigs) {
         const config = async () => (await a.describeConfigs({ includeSynonyms: false, resources: [{ type: 2, name: topic, configNames: ['retention.ms'] }] }))
           .resources[0].configEntries[0].configValue
-        equal('retention.ms', await config(), '70000')
+        await settled(async () => equal('retention.ms', await config(), '70000'))
         await a.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: topic, configEntries: [{ name: 'retention.ms', value: '80000' }] }] })
-        equal('retention.ms', await config(), '80000')
+        await settled(async () => equal('retention.ms', await config(), '80000'))
       }
       if (a.createPartitions) {
         await a.createPartitions({ topicPartitions: [{ topic, count: 5 }] })
-        equal('partitions', await partitions(), 5)
+        await settled(async () => equal('partitions', await partitions(), 5))
       }
       await produce(topic, 'none', 5, '0', '0', '0')
       await a.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '3' }] })
@@ -232,7 +246,7 @@ module.exports = function main(library) {
       await a.deleteGroups([empty])
       equal('listing', await listed(empty), false)
       await a.deleteTopics({ topics: [topic] })
-      equal('listing of the topic', (await a.listTopics()).includes(topic), false)
+      await settled(async () => equal('listing of the topic', (await a.listTopics()).includes(topic), false))
     })
   }
 

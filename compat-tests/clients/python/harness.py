@@ -22,11 +22,24 @@ import time
 import rows
 
 WAIT_S = 60
+SETTLE_S = 15  # until a change of metadata shows
 
 
 def equal(what, found, want):
     if found != want:
         raise ValueError(f'{what} is {found!r}, not {want!r}')
+
+
+def settle(check):
+    """Asks again for a while: a change shows on a broker when its metadata has come, which may be after the answer."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            return check()
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def await_fact(what, fact, state):
@@ -180,7 +193,7 @@ class Commands:
                     consumer.commit(topic, start, '')  # some libraries go back there when the broker was away
                     print('half', flush=True)
                     sys.stdin.readline()
-                deadline = time.monotonic() + WAIT_S
+                deadline = time.monotonic() + 2 * WAIT_S
                 for i in range(start, end):
                     while True:
                         try:
@@ -208,10 +221,12 @@ class Commands:
         a = self.library.admin()
 
         def step(name, *arguments, want=None):
-            if hasattr(a, name):
-                found = getattr(a, name)(*arguments)
-                if want is not None:
-                    equal(name, found, want)
+            if not hasattr(a, name):
+                return
+            if want is None:
+                getattr(a, name)(*arguments)
+            else:
+                settle(lambda: equal(name, getattr(a, name)(*arguments), want))
         try:
             step('create', topic, 3, {'retention.ms': '70000'})
             step('partitions', topic, want=3)
@@ -232,11 +247,14 @@ class Commands:
                 step('delete_group', empty)
                 equal('listing', empty in a.groups(), False)
             step('delete', topic)
-            try:
-                left = a.partitions(topic)
-            except Exception:
-                left = 0
-            equal('partitions left', left, 0)
+
+            def gone():
+                try:
+                    left = a.partitions(topic)
+                except Exception:
+                    left = 0
+                equal('partitions left', left, 0)
+            settle(gone)
         finally:
             a.close()
 

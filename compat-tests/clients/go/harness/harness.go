@@ -12,6 +12,9 @@ import (
 // Wait bounds every command.
 const Wait = 60 * time.Second
 
+// Settle bounds the time in which a change of metadata shows.
+const Settle = 15 * time.Second
+
 // Producer sends records one after another and gives the offset of each.
 type Producer interface {
 	Send(records []Record) ([]int64, error)
@@ -303,7 +306,7 @@ func through(l Library, topic, group string, count int, idempotent bool, said *b
 	send := func(from, to int) error {
 		for i := from; i < to; i++ {
 			var err error
-			for deadline := time.Now().Add(Wait); ; time.Sleep(50 * time.Millisecond) {
+			for deadline := time.Now().Add(2*Wait); ; time.Sleep(50 * time.Millisecond) {
 				if _, err = p.Send([]Record{{Topic: topic, Value: []byte(strconv.Itoa(i))}}); err == nil || time.Now().After(deadline) {
 					break
 				}
@@ -312,7 +315,7 @@ func through(l Library, topic, group string, count int, idempotent bool, said *b
 				return err
 			}
 		}
-		for deadline := time.Now().Add(Wait); seen < to; {
+		for deadline := time.Now().Add(2*Wait); seen < to; {
 			records, err := c.Poll()
 			if err != nil && time.Now().After(deadline) {
 				return err
@@ -348,6 +351,18 @@ func through(l Library, topic, group string, count int, idempotent bool, said *b
 	return c.Commit(topic, int64(count), "")
 }
 
+// settled asks again for a while: a change shows on a broker when its metadata has come, which may be after the answer.
+func settled(step func() error) func() error {
+	return func() error {
+		var err error
+		for deadline := time.Now().Add(Settle); ; time.Sleep(50 * time.Millisecond) {
+			if err = step(); err == nil || err == ErrLacks || time.Now().After(deadline) {
+				return err
+			}
+		}
+	}
+}
+
 func admin(l Library, topic, group, empty string) error {
 	a, err := l.Admin()
 	if err != nil {
@@ -364,16 +379,16 @@ func admin(l Library, topic, group, empty string) error {
 		return nil
 	}
 	partitions := func(want int) func() error {
-		return func() error {
+		return settled(func() error {
 			n, err := a.Partitions(topic)
 			return equal("partition count", n, err, want)
-		}
+		})
 	}
 	config := func(want string) func() error {
-		return func() error {
+		return settled(func() error {
 			value, err := a.Config(topic, "retention.ms")
 			return equal("retention.ms", value, err, want)
-		}
+		})
 	}
 	listed := func(name string, want bool) func() error {
 		return func() error {
@@ -409,12 +424,12 @@ func admin(l Library, topic, group, empty string) error {
 		func() error { return a.DeleteGroup(empty) },
 		listed(empty, false),
 		func() error { return a.Delete(topic) },
-		func() error {
+		settled(func() error {
 			if n, err := a.Partitions(topic); err == nil && n > 0 {
 				return fmt.Errorf("the topic is still there")
 			}
 			return nil
-		},
+		}),
 	} {
 		if err := step(); err != nil && err != ErrLacks {
 			return fmt.Errorf("step %d: %w", i+1, err)

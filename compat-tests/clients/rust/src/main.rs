@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const WAIT: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(100);
 
 type Outcome<T = ()> = Result<T, String>;
@@ -189,6 +190,17 @@ fn until(what: &str, fact: impl Fn() -> bool) -> Outcome {
     Ok(())
 }
 
+/// Asks again for a while: a change shows on a broker when its metadata has come, which may be after the answer.
+fn settled(check: impl Fn() -> Outcome) -> Outcome {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        match check() {
+            Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(50)),
+            outcome => return outcome,
+        }
+    }
+}
+
 /// A consumer in a group that polls in a thread of its own until it is dropped, which leaves the group.
 struct Member {
     partitions: Arc<Mutex<BTreeSet<i32>>>,
@@ -317,7 +329,7 @@ impl Client {
                 let mut line = String::new();
                 std::io::stdin().read_line(&mut line).map_err(text)?;
             }
-            let deadline = Instant::now() + WAIT;
+            let deadline = Instant::now() + 2 * WAIT;
             for i in from..to {
                 while let Err(error) = sender.send(topic, vec![Row::plain(i.to_string().into_bytes())]) {
                     if Instant::now() > deadline {
@@ -365,15 +377,15 @@ impl Client {
         };
         let new = NewTopic::new(topic, 3, TopicReplication::Fixed(1)).set("retention.ms", "70000");
         fine(block_on(admin.create_topics([&new], &options)).map_err(text)?)?;
-        equal("partitions", partitions()?, 3)?;
-        equal("retention.ms", retention()?.as_deref(), Some("70000"))?;
+        settled(|| equal("partitions", partitions()?, 3))?;
+        settled(|| equal("retention.ms", retention()?.as_deref(), Some("70000")))?;
         let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("retention.ms", "80000");
         for result in block_on(admin.alter_configs([&change], &options)).map_err(text)? {
             result.map_err(|(_, code)| format!("alter: {code}"))?;
         }
-        equal("retention.ms", retention()?.as_deref(), Some("80000"))?;
+        settled(|| equal("retention.ms", retention()?.as_deref(), Some("80000")))?;
         fine(block_on(admin.create_partitions([&NewPartitions::new(topic, 5)], &options)).map_err(text)?)?;
-        equal("partitions", partitions()?, 5)?;
+        settled(|| equal("partitions", partitions()?, 5))?;
         self.produce(topic, "none", 5, 0, false, false)?;
         let mut before = TopicPartitionList::new();
         before.add_partition_offset(topic, 0, Offset::Offset(3)).map_err(text)?;
@@ -384,7 +396,7 @@ impl Client {
         fine(block_on(admin.delete_groups(&[empty], &options)).map_err(text)?)?;
         equal("listing", listed(empty)?, None)?;
         fine(block_on(admin.delete_topics(&[topic], &options)).map_err(text)?)?;
-        equal("partitions left", partitions()?, 0)
+        settled(|| equal("partitions left", partitions()?, 0))
     }
 
     fn run(&self, words: &[&str]) -> Outcome {
