@@ -69,6 +69,11 @@ static void fetch_at_home(struct part *part_base, struct partition *partition)
 	part->error = partition_leader_check(partition, max_of(want->current_leader_epoch, -1));
 	if (!part->error && want->is_stranger)
 		part->error = KAFKA_NOT_LEADER_OR_FOLLOWER;
+	/* Those who want conversion know nothing of zstd: a topic with that codec is not for them, whatever is in
+	 * it. */
+	if (fetch->request->version < 4 &&
+		log_config(partition->log)->compression == COMPRESSION_ZSTD)
+		part->error = KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
 	if (part->error) {
 		part_return(part_base);
 		return;
@@ -367,6 +372,8 @@ static bool fetch_fill(struct fetch *fetch, const struct fetch_want *want,
 			data->current_leader.leader_id = part->leader;
 			data->current_leader.leader_epoch = part->leader_epoch;
 		}
+		if (part->error == KAFKA_UNSUPPORTED_COMPRESSION_TYPE)
+			data->records.bytes = BYTES_NULL;
 		return true;
 	}
 	data->high_watermark = part->high_watermark;

@@ -208,6 +208,25 @@ def gzip_batch(t):
         t.ask(body(topic_row(t, name, part(offset=offset))))
 
 
+def every_codec(t):
+    """As it was compressed; versions 0 to 3 get it converted, and zstd not before version 10."""
+    for codec in ('gzip', 'snappy', 'lz4', 'zstd'):
+        name = t.create_topic(codec)
+        t.produce(name, data=records.batch([Record(b'k', b'v' * 50, [(b'h', b'1')]) for _ in range(5)], codec=codec))
+        for offset in (0, 3):
+            t.ask(body(topic_row(t, name, part(offset=offset))))
+
+
+def topics_with_a_codec(t):
+    """The topic's own codec: records are compressed by the broker."""
+    for codec in ('gzip', 'snappy', 'lz4', 'zstd', 'uncompressed'):
+        name = t.create_topic(codec, configs={'compression.type': codec})
+        t.produce(name, data=records.batch([Record(b'k', b'v' * 50) for _ in range(5)], codec='gzip'))
+        t.ask(body(topic_row(t, name, part())))
+        t.ask(body(topic_row(t, name, part(offset=5))))
+        t.ask(body(topic_row(t, name, part(offset=9))))
+
+
 def pipelined_fetches(t):
     name = filled(t, 3)
     request = body(topic_row(t, name, part()))
@@ -325,7 +344,8 @@ Fetch = [from_the_beginning, empty_topic, every_offset, out_of_range, below_log_
          known_and_unknown_topic, unknown_partition, no_topics, zero_topic_id, several_partitions, several_topics,
          same_partition_twice, partition_max_bytes, max_bytes, max_bytes_over_topics, negative_limits,
          waits_for_data, woken_by_a_produce, an_error_and_the_wait, read_committed, unknown_isolation, leader_epochs,
-         last_fetched_epoch, null_key_values_headers, gzip_batch, pipelined_fetches, session, session_wrong_epoch,
+         last_fetched_epoch, null_key_values_headers, gzip_batch, every_codec,
+         topics_with_a_codec, pipelined_fetches, session, session_wrong_epoch,
          session_unknown, session_closed, session_forgets, session_adds, session_with_errors,
          session_without_topics, session_sees_a_new_high_watermark, as_a_replica, as_a_debugging_consumer,
          several_segments]
