@@ -332,9 +332,9 @@ static void fetch_release(struct request *request)
 static bool fetch_fill_aborted(struct fetch *fetch, const struct fetch_part *part,
 	struct fetch_response_partition_data *data)
 {
-	/* Null says "not asked for read_committed"; an empty list that nothing was aborted. */
+	/* Null says that nothing was read, or not as read_committed; an empty list that nothing was aborted. */
 	data->aborted_transactions_count = -1;
-	if (!fetch->read_committed || part->error)
+	if (!fetch->read_committed || part->error || part->diverging_epoch >= 0)
 		return true;
 	data->aborted_transactions = schema_new_array(&fetch_response_aborted_transaction_schema,
 		&fetch->request->arena, (int32_t)part->read.aborted_count);
