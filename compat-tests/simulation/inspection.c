@@ -19,8 +19,10 @@ struct found_batch {
 	int64_t base_offset, last_offset, max_timestamp;
 	int64_t offset_by_time; /* of the first record at or behind max_timestamp */
 	uint64_t position;	/* in its segment */
-	int32_t epoch;		/* of its offset, as the log has it */
+	int64_t epoch;		/* of its offset, as the log has it */
 };
+/* They are compared as bytes. */
+_Static_assert(sizeof(struct found_batch) == 6 * sizeof(int64_t), "no padding");
 
 struct found_log {
 	char name[64];
