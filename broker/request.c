@@ -7,6 +7,7 @@
 #include "broker/connection.h"
 #include "broker/dispatch.h"
 #include "broker/observe/log.h"
+#include "protocol/frame.h"
 #include "protocol/limits.h"
 
 enum {
@@ -99,16 +100,17 @@ void request_cache_done(struct broker_shard *home)
 
 int request_parse(struct request *request, struct bytes bytes, const char **ret_reason)
 {
-	if (bytes.size < 8) {
+	struct frame_peek peek;
+
+	if (frame_request_peek(bytes, &peek) < 0) {
 		*ret_reason = "a frame too short for a request header";
 		return -EBADMSG;
 	}
-	int16_t key = (int16_t)load_be16(bytes.data);
-	request->api_key = key;
-	request->version = (int16_t)load_be16(bytes.data + 2);
-	request->correlation_id = (int32_t)load_be32(bytes.data + 4);
-	request->handler = handler_find(key);
-	request->api = api_find(key);
+	request->api_key = peek.api_key;
+	request->version = peek.api_version;
+	request->correlation_id = peek.correlation_id;
+	request->handler = handler_find(peek.api_key);
+	request->api = api_find(peek.api_key);
 	if (!request->api) {
 		*ret_reason = "an API key that Kafka does not have";
 		return -EBADMSG;
@@ -119,7 +121,7 @@ int request_parse(struct request *request, struct bytes bytes, const char **ret_
 	}
 	bool too_new = request->version < request->handler->min_version ||
 		       request->version > request->handler->max_version;
-	if (too_new && key != API_API_VERSIONS) {
+	if (too_new && peek.api_key != API_API_VERSIONS) {
 		*ret_reason = "a version of an API that is not served";
 		return -EBADMSG;
 	}
@@ -127,18 +129,14 @@ int request_parse(struct request *request, struct bytes bytes, const char **ret_
 	/* A client from the future asks ApiVersions first: its header is read as far as every
 	 * header agrees. */
 	struct request_header header;
-	size_t header_size;
 	struct codec_error error;
-	int result = schema_decode(&request_header_schema,
-		request_header_version(request->api, request->version), bytes, &request->arena,
-		&header, &header_size, &error);
+	int result = frame_request_header_decode(
+		bytes, request->api, &request->arena, &header, &request->body, &error);
 	if (result < 0) {
 		*ret_reason = "a request header that cannot be read";
 		return result;
 	}
 	request->client_id = header.client_id;
-	request->body = (struct bytes){
-		.data = bytes.data + header_size, .size = bytes.size - (int32_t)header_size};
 	request->response_version = request->version;
 	if (too_new) {
 		request->unsupported_version = true;
