@@ -40,7 +40,7 @@ char *contract_path(const struct contract *contract, const char *name);
 		1) entry(sockets_move_to_another_shard, 3) entry(sockets_send_slices, 1)           \
 		entry(sockets_slice_beyond_the_end, 1) entry(sockets_end_of_stream, 1) entry(      \
 			sockets_close_cancels, 1) entry(sockets_peer_that_never_reads, 1)          \
-			entry(sockets_peer_that_is_gone, 1) entry(sockets_refused, 1)              \
+			entry(sockets_peer_that_is_gone, 1) entry(sockets_refused, 1) entry(sockets_paused, 1)              \
 				entry(sockets_resolve, 1) entry(buffers_keep_to_the_limit, 1)      \
 					entry(buffers_are_waited_for_in_order, 1)                  \
 						entry(buffers_waiters_may_change_their_mind, 1)    \

@@ -511,6 +511,66 @@ void sockets_refused(struct shard *shard, void *argument)
 	ensure(fiber_start(shard, refused, argument) == 0);
 }
 
+struct waiting_room {
+	struct listener *listener;
+	struct socket *accepted[GUESTS];
+	unsigned count, limit;
+	struct fiber *fiber;
+};
+
+static void room_accepted(
+	struct shard *shard, struct listener *listener, struct socket *socket, void *argument)
+{
+	struct waiting_room *room = argument;
+
+	ensure(room->count < room->limit);
+	room->accepted[room->count++] = socket;
+	socket_attach(shard, socket);
+	if (room->count == room->limit)
+		listener_pause(listener, true);
+	fiber_wake(shard, room->fiber);
+}
+
+static void paused(struct shard *shard, void *argument)
+{
+	struct contract *contract = argument;
+	struct waiting_room room = {.limit = 2, .fiber = fiber_current(shard)};
+	struct listener_events events = {.accepted = room_accepted, .argument = &room};
+	struct socket *clients[GUESTS];
+
+	ensure(listener_open(shard, &contract->address, events, &room.listener) == 0);
+	struct address address = listener_address(room.listener);
+	for (unsigned i = 0; i < GUESTS; i++) {
+		struct call call = call_begin(shard);
+
+		socket_connect(shard, &call.op, &address);
+		ensure(call_wait(shard, &call) == 0);
+		clients[i] = call.op.socket;
+	}
+	while (room.count < room.limit)
+		fiber_wait(shard);
+	/* One at a time, and the last ones when it is closed without having gone on. */
+	for (unsigned i = 0; i < 3; i++) {
+		room.limit++;
+		listener_pause(room.listener, false);
+		while (room.count < room.limit)
+			fiber_wait(shard);
+	}
+	listener_close(room.listener);
+	for (unsigned i = 0; i < room.count; i++)
+		socket_close(room.accepted[i]);
+	for (unsigned i = 0; i < GUESTS; i++)
+		socket_close(clients[i]);
+	machine_exit(shard, 0);
+}
+
+/* Connections to a paused listener stand, and are accepted when it goes on, no more of them than it
+ * wants. */
+void sockets_paused(struct shard *shard, void *argument)
+{
+	ensure(fiber_start(shard, paused, argument) == 0);
+}
+
 struct resolution {
 	struct resolve_op op;
 	struct fiber *fiber;

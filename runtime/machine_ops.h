@@ -48,6 +48,7 @@ struct machine_ops {
 	int (*listener_open)(struct shard *shard, const struct address *address,
 		struct listener_events events, struct listener **ret);
 	struct address (*listener_address)(const struct listener *listener);
+	void (*listener_pause)(struct listener *listener, bool paused);
 	/* Frees the object. */
 	void (*listener_close)(struct listener *listener);
 

@@ -121,6 +121,11 @@ struct address listener_address(const struct listener *listener)
 	return listener->ops->listener_address(listener);
 }
 
+void listener_pause(struct listener *listener, bool paused)
+{
+	listener->ops->listener_pause(listener, paused);
+}
+
 void listener_close(struct listener *listener)
 {
 	if (listener)

@@ -79,6 +79,9 @@ struct listener_events {
 int listener_open(struct shard *shard, const struct address *address, struct listener_events events,
 	struct listener **ret);
 struct address listener_address(const struct listener *listener);
+/* No connection is accepted while PAUSED: those that come wait in the system's queue, and are
+ * accepted when it goes on. May be called from ACCEPTED. */
+void listener_pause(struct listener *listener, bool paused);
 void listener_close(struct listener *listener);
 
 /* OP->socket is the new socket when the result is 0; it is attached to SHARD already. */

@@ -171,6 +171,7 @@ void file_sync_failed(struct linux_file *file, int error);
 int linux_listener_open(struct shard *shard, const struct address *address,
 	struct listener_events events, struct listener **ret);
 struct address linux_listener_address(const struct listener *listener);
+void linux_listener_pause(struct listener *listener, bool paused);
 void linux_listener_close(struct listener *listener);
 void linux_socket_connect(struct shard *shard, struct socket_op *op);
 void linux_socket_attach(struct socket *socket);

@@ -20,7 +20,9 @@ struct linux_listener {
 	struct event_source source;
 	int fd;
 	struct timer retry;
-	bool is_closed, is_paused;
+	bool is_closed;
+	bool is_paused;	 /* by its owner */
+	bool is_waiting; /* for room, until the retry */
 	bool failure_reported; /* since the last connection that was accepted */
 };
 
@@ -38,12 +40,12 @@ static int listener_watch(struct linux_listener *listener, bool on)
 	return epoll_ctl(shard->epoll_fd, EPOLL_CTL_MOD, listener->fd, &event) == 0 ? 0 : -errno;
 }
 
-static void listener_pause(struct linux_listener *listener, int error)
+static void listener_wait(struct linux_listener *listener, int error)
 {
 	struct shard *shard = listener->listener.shard;
 	struct listener_events *events = &listener->listener.events;
 
-	listener->is_paused = true;
+	listener->is_waiting = true;
 	listener_watch(listener, false);
 	timer_set(shard, &listener->retry, shard->now_ns + ACCEPT_RETRY_NS);
 	if (events->failed && !listener->failure_reported) {
@@ -57,11 +59,11 @@ static void listener_accept(struct linux_listener *listener)
 	struct shard *shard = listener->listener.shard;
 	struct listener_events *events = &listener->listener.events;
 
-	for (int i = 0; i < ACCEPTS_AT_ONCE && !listener->is_closed; i++) {
+	for (int i = 0; i < ACCEPTS_AT_ONCE && !listener->is_closed && !listener->is_paused; i++) {
 		const struct machine *machine = shard->machine;
 		struct sockaddr_storage from;
 		if (linux_sockets_open() + machine->files_reserved >= machine->descriptors_max) {
-			listener_pause(listener, -EMFILE);
+			listener_wait(listener, -EMFILE);
 			return;
 		}
 		socklen_t from_size = sizeof(from);
@@ -73,7 +75,7 @@ static void listener_accept(struct linux_listener *listener)
 			struct linux_socket *socket = linux_socket_new(fd, &peer);
 
 			if (!socket) {
-				listener_pause(listener, -ENOMEM);
+				listener_wait(listener, -ENOMEM);
 				return;
 			}
 			listener->failure_reported = false;
@@ -81,7 +83,7 @@ static void listener_accept(struct linux_listener *listener)
 				shard, &listener->listener, &socket->socket, events->argument);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 			   errno == ENOMEM) {
-			listener_pause(listener, -errno);
+			listener_wait(listener, -errno);
 			return;
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
 			return;
@@ -99,9 +101,9 @@ static void listener_retry(struct shard *shard, struct timer *timer)
 {
 	struct linux_listener *listener = container_of(timer, struct linux_listener, retry);
 
-	listener->is_paused = false;
+	listener->is_waiting = false;
 	listener_accept(listener);
-	if (!listener->is_closed && !listener->is_paused)
+	if (!listener->is_closed && !listener->is_paused && !listener->is_waiting)
 		listener_watch(listener, true);
 }
 
@@ -176,6 +178,15 @@ struct address linux_listener_address(const struct listener *listener)
 
 	getsockname(linux_listener_of(listener)->fd, (struct sockaddr *)&name, &size);
 	return address_from_kernel(&name);
+}
+
+void linux_listener_pause(struct listener *any, bool paused)
+{
+	struct linux_listener *listener = linux_listener_of(any);
+
+	listener->is_paused = paused;
+	if (!listener->is_waiting)
+		listener_watch(listener, !paused);
 }
 
 void linux_listener_close(struct listener *any)

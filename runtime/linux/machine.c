@@ -114,6 +114,7 @@ const struct machine_ops linux_ops = {
 	.file_close = linux_file_close,
 	.listener_open = linux_listener_open,
 	.listener_address = linux_listener_address,
+	.listener_pause = linux_listener_pause,
 	.listener_close = linux_listener_close,
 	.socket_connect = linux_socket_connect,
 	.socket_attach = linux_socket_attach,

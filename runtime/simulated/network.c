@@ -70,6 +70,7 @@ struct wire_listener {
 	struct machine *process;
 	struct address address;
 	struct list unaccepted;
+	bool is_paused;
 };
 
 static struct wire_socket *wire_of(struct socket *socket)
@@ -522,10 +523,27 @@ static void accept_run(struct shard *shard, struct task *task)
 	struct wire_socket *socket = container_of(task, struct wire_socket, accept_task);
 	struct wire_listener *listener = socket->listener;
 
+	if (listener->is_paused)
+		return; /* posted again when it goes on */
 	list_remove(&socket->accept_node);
 	socket->listener = NULL;
 	listener->base.events.accepted(
 		shard, &listener->base, &socket->base, listener->base.events.argument);
+}
+
+void network_listener_pause(struct listener *base, bool paused)
+{
+	struct wire_listener *listener = (struct wire_listener *)(void *)base;
+
+	listener->is_paused = paused;
+	if (paused)
+		return;
+	list_for_each (node, &listener->unaccepted) {
+		struct wire_socket *socket = container_of(node, struct wire_socket, accept_node);
+
+		if (!list_node_is_linked(&socket->accept_task.node))
+			shard_post(base->shard, &socket->accept_task);
+	}
 }
 
 struct connect_wait {

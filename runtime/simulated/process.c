@@ -176,6 +176,7 @@ static const struct machine_ops process_ops = {
 	.file_close = files_close,
 	.listener_open = network_listener_open,
 	.listener_address = network_listener_address,
+	.listener_pause = network_listener_pause,
 	.listener_close = network_listener_close,
 	.socket_connect = network_connect,
 	.socket_attach = network_attach,

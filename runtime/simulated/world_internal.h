@@ -131,6 +131,7 @@ void files_process_end(struct machine *process);
 int network_listener_open(struct shard *shard, const struct address *address,
 	struct listener_events events, struct listener **ret);
 struct address network_listener_address(const struct listener *listener);
+void network_listener_pause(struct listener *listener, bool paused);
 void network_listener_close(struct listener *listener);
 void network_connect(struct shard *shard, struct socket_op *op);
 void network_attach(struct socket *socket);
