@@ -21,6 +21,7 @@
 #include "broker/controller/controller.h"
 #include "broker/format.h"
 #include "broker/group/coordinator.h"
+#include "broker/listeners.h"
 #include "broker/replication/checkpoints.h"
 #include "broker/replication/directories.h"
 #include "broker/topic_settings.h"
@@ -92,6 +93,8 @@ static void broker_config_update(struct broker *broker, const struct image *imag
 		broker->config = updated;
 		if (broker->publishes && directories_cordon(broker))
 			directory_reports_changed(broker);
+		if (broker->phase == BROKER_SERVING)
+			listeners_limits_changed(broker);
 	}
 	for (const struct config_finding *finding = report.first; finding; finding = finding->next)
 		log_event(&main_shard->logger, LOG_CONFIG_WARNING,
@@ -121,138 +124,6 @@ static void broker_image_published(void *argument, struct image *image)
 			.config = config_ref(broker->config),
 		};
 		shard_send(broker->shards[SHARD_MAIN].shard, i, &message->task);
-	}
-}
-
-/* ---- connections ---- */
-
-struct accepted_socket {
-	struct task task;
-	struct socket *socket;
-	int listener;
-};
-
-static void accepted_run(struct shard *shard, struct task *task)
-{
-	struct accepted_socket *accepted = container_of(task, struct accepted_socket, task);
-
-	connection_start(broker_shard_of(shard), accepted->socket, accepted->listener);
-	free(accepted);
-}
-
-static void broker_place_socket(struct broker *broker, struct socket *socket, int listener)
-{
-	struct accepted_socket *accepted = malloc(sizeof(*accepted));
-
-	if (!accepted) {
-		socket_close(socket);
-		return;
-	}
-	*accepted = (struct accepted_socket){
-		.task.run = accepted_run, .socket = socket, .listener = listener};
-	if (broker->phase == BROKER_STARTING) {
-		/* The port had to be known for the registration; whoever comes before the logs are
-		 * open waits. */
-		list_push_back(&broker->early, &accepted->task.node);
-		return;
-	}
-	unsigned to = broker->next_shard++ % broker->shard_count;
-	shard_send(broker->shards[SHARD_MAIN].shard, to, &accepted->task);
-}
-
-static void broker_accepted(
-	struct shard *shard, struct listener *listener, struct socket *socket, void *argument)
-{
-	struct broker_listener *which = argument;
-
-	if (which->broker->phase == BROKER_STOPPING)
-		socket_close(socket);
-	else
-		broker_place_socket(which->broker, socket, which->index);
-}
-
-static void broker_accept_failed(
-	struct shard *shard, struct listener *listener, int error, void *argument)
-{
-	struct broker_listener *which = argument;
-	char text[ADDRESS_TEXT_SIZE];
-
-	log_event(&which->broker->shards[SHARD_MAIN].logger, LOG_ACCEPT_FAILED,
-		log_text("listener", address_format(&which->address, text)),
-		log_errno("error", error));
-}
-
-struct resolving {
-	struct resolve_op op;
-	struct fiber *fiber;
-	bool done;
-};
-
-static void resolved(struct shard *shard, struct resolve_op *op)
-{
-	struct resolving *resolving = container_of(op, struct resolving, op);
-
-	resolving->done = true;
-	fiber_wake(shard, resolving->fiber);
-}
-
-/* (fiber) Binds every broker listener of the configuration, so that the ports are known before the
- * registration names them. */
-static int broker_listen(struct broker *broker)
-{
-	struct broker_shard *main_shard = &broker->shards[SHARD_MAIN];
-	struct shard *shard = main_shard->shard;
-	int32_t count;
-	const struct listener_config *configs = config_listeners(broker->config, &count);
-
-	broker->listeners = calloc((size_t)count, sizeof(*broker->listeners));
-	if (!broker->listeners)
-		return -ENOMEM;
-	for (int32_t i = 0; i < count; i++) {
-		const struct listener_config *config = &configs[i];
-		struct broker_listener *listener = &broker->listeners[i];
-		struct address addresses[8];
-		char host[256];
-		struct resolving resolving = {.op.done = resolved, .fiber = fiber_current(shard)};
-
-		listener->broker = broker;
-		listener->index = i;
-		broker->listener_count++;
-		if (config->is_controller)
-			continue; /* the quorum of one is in this process: nobody else talks to it
-				   */
-		snprintf(host, sizeof(host), "%.*s", STR_ARGS(config->host));
-		address_resolve(shard, &resolving.op, host, addresses, array_length(addresses));
-		while (!resolving.done)
-			fiber_wait(shard);
-		int error = resolving.op.result <= 0
-				    ? (resolving.op.result < 0 ? (int)resolving.op.result : -ENOENT)
-				    : 0;
-		if (error == 0) {
-			addresses[0].port = config->port;
-			error = listener_open(shard, &addresses[0],
-				(struct listener_events){.accepted = broker_accepted,
-					.failed = broker_accept_failed,
-					.argument = listener},
-				&listener->listener);
-		}
-		if (error < 0) {
-			log_event(&main_shard->logger, LOG_LISTEN_FAILED,
-				log_str("listener", config->name), log_str("host", config->host),
-				log_int("port", config->port), log_errno("error", error));
-			return error;
-		}
-		listener->address = listener_address(listener->listener);
-	}
-	return 0;
-}
-
-static void broker_listeners_close(struct broker *broker)
-{
-	for (unsigned i = 0; i < broker->listener_count; i++) {
-		if (broker->listeners[i].listener)
-			listener_close(broker->listeners[i].listener);
-		broker->listeners[i].listener = NULL;
 	}
 }
 
@@ -443,7 +314,7 @@ static void broker_start_fiber(struct shard *shard, void *argument)
 		.failed = broker_controller_failed,
 		.argument = broker,
 	};
-	error = broker_listen(broker);
+	error = listeners_open(broker);
 	if (error < 0) {
 		machine_exit(shard, EXIT_FAILURE);
 		goto out;
@@ -480,11 +351,7 @@ static void broker_start_fiber(struct shard *shard, void *argument)
 	broker_say_serving(broker);
 	if (broker->options.serving)
 		broker->options.serving(broker, broker->options.argument);
-	for (struct list_node *node; (node = list_pop_front(&broker->early));) {
-		struct accepted_socket *accepted =
-			container_of(node, struct accepted_socket, task.node);
-		shard_send(shard, broker->next_shard++ % broker->shard_count, &accepted->task);
-	}
+	listeners_serve(broker);
 	if (broker->stop_wanted)
 		broker_stop(shard, broker);
 out:
@@ -548,7 +415,7 @@ static void broker_stop_fiber(struct shard *shard, void *argument)
 	struct broker_shard *main_shard = &broker->shards[SHARD_MAIN];
 	int64_t broker_epoch = broker->broker_epoch;
 
-	broker_listeners_close(broker);
+	listeners_close(broker);
 	broker_visit_shards(broker, broker_shard_drain, NULL);
 	directory_reports_stop(broker);
 	int error = controller_shutdown(broker->controller);
@@ -634,6 +501,7 @@ static size_t broker_memory_limit(const struct config *config)
 static void broker_start(struct shard *shard, void *argument)
 {
 	struct broker *broker = argument;
+	uint64_t seed;
 
 	broker->shard_count = shard_count(shard);
 	broker->shards = calloc(broker->shard_count, sizeof(*broker->shards));
@@ -644,6 +512,8 @@ static void broker_start(struct shard *shard, void *argument)
 		return;
 	}
 	shard_entropy(shard, &broker->incarnation_id, sizeof(broker->incarnation_id));
+	shard_entropy(shard, &seed, sizeof(seed));
+	map_init(&broker->addresses, seed); /* addresses are the clients' choice */
 	for (unsigned i = 0; i < broker->shard_count; i++) {
 		struct broker_shard *here = &broker->shards[i];
 		here->broker = broker;
@@ -679,6 +549,7 @@ int broker_new(const struct broker_options *options, struct broker **ret_broker)
 	broker->config = config_ref(options->config);
 	broker->node_id = config_node_id(options->config);
 	list_init(&broker->early);
+	map_init(&broker->addresses, 0);
 	directory_reports_init(broker);
 	list_init(&broker->producer_ids.waiting);
 	arena_init(&broker->producer_ids.arena, 1 << 20);
@@ -701,6 +572,7 @@ void broker_free(struct broker *broker)
 	config_unref(broker->config);
 	arena_done(&broker->producer_ids.arena);
 	free(broker->listeners);
+	map_done(&broker->addresses);
 	free(broker->shards);
 	free(broker);
 }

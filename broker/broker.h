@@ -124,7 +124,10 @@ struct broker {
 	struct image *published;     /* the newest image */
 	struct broker_listener *listeners;
 	unsigned listener_count;
-	unsigned next_shard; /* for the next connection */
+	bool listeners_paused;	   /* max.connections is reached */
+	uint32_t connection_count; /* admitted */
+	struct map addresses;	   /* struct address_count of those */
+	unsigned next_shard;	   /* for the next connection */
 	struct list early;   /* connections that came before the logs were open */
 	struct controller *controller;
 	struct log_dirs *log_dirs;

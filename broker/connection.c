@@ -28,6 +28,7 @@
 
 #include "broker/broker.h"
 #include "broker/dispatch.h"
+#include "broker/listeners.h"
 #include "broker/observe/log.h"
 #include "broker/pressure.h"
 
@@ -497,11 +498,13 @@ static void connection_idle_check(struct shard *shard, struct timer *timer)
 		timer_set(shard, &connection->idle, deadline_ns);
 }
 
-void connection_start(struct broker_shard *shard, struct socket *socket, int listener)
+void connection_start(struct broker_shard *shard, struct socket *socket, int listener,
+	struct admission *admission)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 
 	if (!connection) {
+		admission_end(shard, admission);
 		socket_close(socket);
 		return;
 	}
@@ -509,6 +512,7 @@ void connection_start(struct broker_shard *shard, struct socket *socket, int lis
 	connection->socket = socket;
 	connection->peer = socket_peer(socket);
 	connection->listener = listener;
+	connection->admission = admission;
 	connection->principal = STR("User:ANONYMOUS");
 	connection->id = shard->connections_started++;
 	connection->inbox_size = INBOX_SIZE_MIN;
@@ -542,6 +546,8 @@ void connection_close(struct connection *connection, const char *reason)
 		log_event(&connection->shard->logger, LOG_CONNECTION_CLOSED,
 			log_text("peer", connection->peer_text), log_text("reason", reason));
 	connection->closed = true;
+	admission_end(connection->shard, connection->admission);
+	connection->admission = NULL;
 	timer_stop(shard, &connection->mute);
 	timer_stop(shard, &connection->idle);
 	if (connection->waiting_for_memory) {

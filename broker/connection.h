@@ -5,6 +5,8 @@
 
 #include "broker/request.h"
 
+struct admission;
+
 /* What a busy connection's inbox grows to; larger frames get a buffer of their own. */
 enum { CONNECTION_INBOX_MAX = 64 * 1024 };
 
@@ -14,6 +16,7 @@ struct connection {
 	struct socket *socket;
 	struct address peer;
 	int listener;	      /* index into the configuration's listeners */
+	struct admission *admission;
 	struct str principal; /* who it is: "User:ANONYMOUS" until something authenticates it */
 	char peer_text[ADDRESS_TEXT_SIZE], host_text[ADDRESS_TEXT_SIZE];
 	uint64_t id;
@@ -55,8 +58,10 @@ struct connection {
 	size_t unsent_bytes;  /* that answers hold which have not left */
 };
 
-/* Takes a socket that has just been accepted; runs on the shard where it shall live. */
-void connection_start(struct broker_shard *shard, struct socket *socket, int listener);
+/* Takes a socket that has just been accepted, with its admission (NULL is allowed); runs on the
+ * shard where it shall live. */
+void connection_start(struct broker_shard *shard, struct socket *socket, int listener,
+	struct admission *admission);
 /* Closes at once. REASON goes to the log when it is a fault of the peer's, NULL when the end is
  * ordinary. */
 void connection_close(struct connection *connection, const char *reason);
