@@ -132,6 +132,7 @@ struct broker {
 	struct controller *controller;
 	struct log_dirs *log_dirs;
 	struct directory_reports directory_reports;
+	uint64_t pressure_round_ns; /* atomic: when memory was last looked for; see pressure.h */
 	int64_t broker_epoch;
 	struct producer_id_blocks producer_ids;
 	struct timer checkpoint_timer;

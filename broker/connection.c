@@ -581,6 +581,9 @@ size_t connection_held_bytes(const struct connection *connection)
 
 	list_for_each (node, &connection->requests) {
 		const struct request *request = container_of(node, struct request, node);
+		/* At work, not parked: its memory would stay until that is done. */
+		if (request->state == REQUEST_RUNNING && (request->away || !request->on_abandon))
+			return 0;
 		held += request->charged_bytes + (size_t)max_of(request->body.size, 0);
 	}
 	return held;

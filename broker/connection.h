@@ -67,7 +67,7 @@ void connection_start(struct broker_shard *shard, struct socket *socket, int lis
 void connection_close(struct connection *connection, const char *reason);
 /* A running request has its response. */
 void connection_request_done(struct connection *connection, struct request *request);
-/* Memory that goes when it is closed. */
+/* Memory that goes when it is closed; 0 while a request of it is at work in the broker. */
 size_t connection_held_bytes(const struct connection *connection);
 /* No new requests are read; closes when the pending ones are answered. */
 void connection_drain(struct connection *connection);

@@ -15,26 +15,19 @@ struct pressure_note {
 	struct task task;
 };
 
-/* The connection that holds most among those that have been stuck since before STUCK_BEFORE_NS. */
-static struct connection *pressure_victim(
-	struct broker_shard *shard, uint64_t stuck_before_ns, size_t *ret_held)
+struct pressure_victim {
+	struct connection *connection;
+	size_t held;
+	unsigned place; /* in the shard's list: breaks ties */
+};
+
+static int pressure_order(const void *a, const void *b)
 {
-	struct connection *victim = NULL;
+	const struct pressure_victim *first = a, *second = b;
 
-	*ret_held = HELD_MIN;
-	list_for_each (node, &shard->connections) {
-		struct connection *connection = container_of(node, struct connection, node);
-		size_t held;
-
-		if (connection->closed || connection->progress_ns > stuck_before_ns)
-			continue;
-		held = connection_held_bytes(connection);
-		if (held <= *ret_held)
-			continue;
-		victim = connection;
-		*ret_held = held;
-	}
-	return victim;
+	if (first->held != second->held)
+		return first->held > second->held ? -1 : 1;
+	return first->place < second->place ? -1 : 1;
 }
 
 static void pressure_shed(struct shard *shard, struct task *task)
@@ -43,18 +36,36 @@ static void pressure_shed(struct shard *shard, struct task *task)
 	uint64_t now_ns = shard_now_ns(shard);
 	size_t target =
 		buffer_budget_limit(here->broker->budget) / SHED_SHARE / here->broker->shard_count;
-	size_t freed = 0, held;
-	struct connection *victim;
+	size_t freed = 0;
+	unsigned count = 0, place = 0;
+	struct pressure_victim *victims;
 
 	free(container_of(task, struct pressure_note, task));
-	if (now_ns < STUCK_MS * NS_PER_MS)
+	if (now_ns < STUCK_MS * NS_PER_MS || here->connection_count == 0)
 		return;
-	while (freed < target &&
-		(victim = pressure_victim(here, now_ns - STUCK_MS * NS_PER_MS, &held))) {
-		connection_close(victim, "it held much memory for which others were waiting, and "
-					 "neither sent nor read anything");
-		freed += held;
+	victims = malloc(here->connection_count * sizeof(*victims));
+	if (!victims)
+		return; /* the next round tries again */
+	list_for_each (node, &here->connections) {
+		struct connection *connection = container_of(node, struct connection, node);
+		size_t held;
+
+		place++;
+		if (connection->closed || connection->progress_ns > now_ns - STUCK_MS * NS_PER_MS ||
+			count == here->connection_count)
+			continue;
+		held = connection_held_bytes(connection);
+		if (held > HELD_MIN)
+			victims[count++] = (struct pressure_victim){connection, held, place};
 	}
+	qsort(victims, count, sizeof(*victims), pressure_order);
+	for (unsigned i = 0; i < count && freed < target; i++) {
+		connection_close(victims[i].connection,
+			"it held much memory for which others were waiting, and neither sent nor "
+			"read anything");
+		freed += victims[i].held;
+	}
+	free(victims);
 }
 
 static void pressure_round(struct shard *shard, struct timer *timer)
@@ -63,6 +74,14 @@ static void pressure_round(struct shard *shard, struct timer *timer)
 
 	if (here->waiting_for_memory == 0)
 		return;
+	/* One round for all shards that have somebody waiting. */
+	uint64_t now_ns = shard_now_ns(shard);
+	uint64_t last_ns = __atomic_load_n(&here->broker->pressure_round_ns, __ATOMIC_SEQ_CST);
+	timer_set(shard, timer, now_ns + ROUND_MS * NS_PER_MS);
+	if (now_ns < last_ns + ROUND_MS * NS_PER_MS / 2 ||
+		!__atomic_compare_exchange_n(&here->broker->pressure_round_ns, &last_ns, now_ns, false,
+			__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return;
 	for (unsigned i = 0; i < here->broker->shard_count; i++) {
 		struct pressure_note *note = malloc(sizeof(*note));
 		if (!note)
@@ -70,7 +89,6 @@ static void pressure_round(struct shard *shard, struct timer *timer)
 		*note = (struct pressure_note){.task.run = pressure_shed};
 		shard_send(shard, i, &note->task);
 	}
-	timer_set(shard, timer, shard_now_ns(shard) + ROUND_MS * NS_PER_MS);
 }
 
 void pressure_waiting(struct broker_shard *shard)

@@ -4,7 +4,8 @@
  * that is ordinary back-pressure. But a client that never reads its answers, leaves a frame
  * unfinished, or polls for days over thousands of partitions would hold what it has for ever, and
  * all others would wait for it. So while somebody waits, connections that have got nowhere for
- * STUCK_MS are closed, those that hold most first.
+ * STUCK_MS are closed, those that hold most first; but none for which the broker itself has work to
+ * do, since that is not the client's doing and closing would free nothing.
  */
 #pragma once
 

@@ -48,7 +48,8 @@ void log_config_from_topic(const struct topic_config *topic, struct log_config *
 	ret->retention_size_bytes = topic->retention_bytes;
 	ret->file_delete_delay_ms = topic->file_delete_delay_ms;
 	ret->flush_messages = topic->flush_messages;
-	ret->flush_ms = topic->flush_ms;
+	/* The broker's default may be negative: at once. */
+	ret->flush_ms = max_of(topic->flush_ms, (int64_t)0);
 	ret->max_message_bytes = topic->max_message_bytes;
 	ret->timestamp_before_max_ms = topic->timestamp_before_max_ms;
 	ret->timestamp_after_max_ms = topic->timestamp_after_max_ms;

@@ -254,7 +254,8 @@ fail:
 
 int log_dirs_unmark_clean(struct shard *shard, struct log_dirs *dirs)
 {
-	for (uint32_t i = 0; i < dirs->count; i++) {
+	/* Also one that keeps the metadata alone: its mark is from when it was one of log.dirs. */
+	for (uint32_t i = 0; i < dirs->total; i++) {
 		struct log_dir *dir = &dirs->dirs[i];
 		char path[LOG_DIRS_PATH_SIZE];
 		if (dir->error || !dir->clean)
@@ -279,7 +280,7 @@ int log_dirs_mark_clean(struct shard *shard, struct log_dirs *dirs, int64_t brok
 
 	clean_shutdown_format(broker_epoch, text);
 	for (uint32_t i = 0; i < dirs->count; i++) {
-		if (dirs->dirs[i].error)
+		if (dirs->dirs[i].error || __atomic_load_n(&dirs->dirs[i].unopened, __ATOMIC_SEQ_CST))
 			continue;
 		int error =
 			log_dir_replace(shard, &dirs->dirs[i], CLEAN_SHUTDOWN_FILE_NAME, str_from(text));

@@ -28,6 +28,8 @@ struct log_dir {
 	int error; /* atomic: 0, or the errno with which it failed: offline (KIP-112) */
 	bool is_cordoned; /* atomic: takes no new partitions (cordoned.log.dirs) */
 	bool clean;		  /* the last stop closed its logs */
+	bool unopened;		  /* atomic: it holds a log that could not be opened, so the
+				     next start has to look at it again: no clean mark */
 	int64_t broker_epoch;	  /* of that stop; -1 */
 	uint32_t partition_count; /* atomic: found or placed here */
 	struct file *lock;

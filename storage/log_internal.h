@@ -39,7 +39,6 @@ struct log_store {
 	struct list lookups; /* that need the disk */
 	uint32_t lookup_fibers;
 	struct list graves;	  /* struct log_grave, by time */
-	struct list closed;	  /* struct log_closed: offsets of logs that were closed */
 	struct list free_appends; /* struct log_append_private, for reuse */
 	uint32_t free_append_count;
 	struct timer housekeeping;
@@ -53,16 +52,6 @@ struct log_grave {
 	uint64_t due_ns;
 	bool is_folder;
 	char path[];
-};
-
-/* What the checkpoint files still need of a log that was closed. */
-struct log_closed {
-	struct list_node node;
-	const char *folder;
-	int64_t start, high_watermark, recovery_point;
-	int32_t partition;
-	struct str topic;
-	char text[];
 };
 
 /* One batch of the tail. */

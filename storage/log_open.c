@@ -223,6 +223,9 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 	path_listing_free(opening.listing);
 	if (!error && opening.log->error)
 		error = opening.log->error;
+	/* The folder may have failed meanwhile, by another log: that only told the logs it knew. */
+	if (!error && log_store_folder_find(store, ask->folder))
+		error = -EIO;
 	if (!error && opening.log->epochs_dirty)
 		error = log_epochs_write(opening.log);
 	if (error) {
@@ -251,6 +254,7 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 void log_quiesce(struct log *log)
 {
 	log->closing = true;
+	timer_stop(log->shard, &log->flush_timer);
 	log_append_hold(log);
 	log_append_fail_all(log, KAFKA_KAFKA_STORAGE_ERROR);
 	/* Not with the log held: what is under way may still wait for its turn. */
@@ -260,25 +264,6 @@ void log_quiesce(struct log *log)
 		log_busy_begin(log);
 		log_busy_end(log);
 	} while (log->fibers > 0 || log->syncing || log->epochs_writing);
-}
-
-static void closed_note(struct log *log)
-{
-	struct log_closed *closed = malloc(sizeof(*closed) + (size_t)log->topic.size);
-
-	/* Without memory the checkpoints lack it: the next start reads more. */
-	if (!closed)
-		return;
-	*closed = (struct log_closed){
-		.folder = log->folder,
-		.start = log->start,
-		.high_watermark = log->high_watermark,
-		.recovery_point = log->recovery_point,
-		.partition = log->partition,
-		.topic = {.data = closed->text, .size = log->topic.size},
-	};
-	memcpy(closed->text, log->topic.data, (size_t)log->topic.size);
-	list_push_back(&log->store->closed, &closed->node);
 }
 
 int log_close(struct log *log)
@@ -310,8 +295,6 @@ int log_close(struct log *log)
 	if (!error)
 		error = fiber_sync_folder(log->shard, log->path);
 	log_sync_fail_all(log, -ESHUTDOWN);
-	if (!error && log->recovery_point == log->end)
-		closed_note(log);
 	log_free(log);
 	return error;
 }

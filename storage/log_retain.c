@@ -42,7 +42,7 @@ int log_segments_delete(struct log *log, uint32_t from, uint32_t to)
 {
 	uint32_t count = to - from;
 	struct segment **doomed;
-	int error = 0, failed;
+	int error = 0;
 
 	ensure(log->busy && from <= to && to <= log->segment_count && count < log->segment_count);
 	if (count == 0)
@@ -57,11 +57,12 @@ int log_segments_delete(struct log *log, uint32_t from, uint32_t to)
 	for (uint32_t i = 0; i < count; i++) {
 		while (doomed[i]->finishing) /* its files are in use by name */
 			log_drain_wait(log);
-		failed = files_rename(doomed[i]);
-		if (!failed)
-			failed = log_snapshots_remove(
+		/* After a failure the others keep their names, so that there is no gap. */
+		if (!error)
+			error = files_rename(doomed[i]);
+		if (!error)
+			error = log_snapshots_remove(
 				log, doomed[i]->base_offset, doomed[i]->base_offset + 1);
-		error = error ? error : failed;
 		segment_unref(doomed[i]);
 	}
 	free(doomed);

@@ -42,7 +42,6 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 	list_init(&store->folders_told);
 	list_init(&store->open_segments);
 	list_init(&store->lookups);
-	list_init(&store->closed);
 	list_init(&store->graves);
 	list_init(&store->free_appends);
 	list_init(&store->free_checks);
@@ -82,8 +81,6 @@ void log_store_free(struct log_store *store)
 	folders_free(&store->folders_told);
 	while ((node = list_pop_front(&store->graves)))
 		free(container_of(node, struct log_grave, node));
-	while ((node = list_pop_front(&store->closed)))
-		free(container_of(node, struct log_closed, node));
 	while ((node = list_pop_front(&store->free_appends)))
 		free(container_of(node, struct log_append_private, node));
 	log_checks_free(store);

@@ -374,6 +374,9 @@ failed:
 out:
 	log_busy_end(log);
 	log_flush_schedule(log);
+	/* What a full disk refused is not tried again at the pace of a short flush.ms. */
+	if (error && timer_is_set(&log->flush_timer))
+		timer_set(log->shard, &log->flush_timer, shard_now_ns(log->shard) + NS_PER_S);
 	if (!log->error)
 		log_sync_run(log);
 	return error;
@@ -394,8 +397,8 @@ void log_flush_due(struct shard *shard, struct timer *timer)
 	struct log *log = container_of(timer, struct log, flush_timer);
 	uint64_t now_ns = shard_now_ns(shard);
 
-	if (log->unsynced_since_ns == 0)
-		return; /* another sync was earlier */
+	if (log->unsynced_since_ns == 0 || log->closing || log->error)
+		return; /* another sync was earlier, or nobody waits for this one any more */
 	if (now_ns - log->unsynced_since_ns < (uint64_t)log->config.flush_ms * NS_PER_MS)
 		log_flush_schedule(log);
 	else if (log_fiber_start(log, flush_fiber) < 0)

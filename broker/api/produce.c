@@ -260,16 +260,24 @@ static struct produce_part *produce_part_add(struct produce *produce,
 	return part;
 }
 
+static void produce_refuse(
+	struct produce *produce, struct produce_response_partition_produce_response *answer, int16_t error)
+{
+	answer->error_code = error;
+	answer->error_message =
+		error == KAFKA_CORRUPT_MESSAGE ? kafka_error_message(error) : STR_NULL;
+	produce->failed = true;
+}
+
 /* A partition that was named before: the last records are appended, and an error is what is told. */
 static void produce_partition_again(struct produce *produce, struct produce_named *named,
 	const struct image_topic *topic, const struct produce_request_partition_produce_data *data,
 	int16_t error)
 {
 	if (error) {
-		named->answer->error_code = error;
+		produce_refuse(produce, named->answer, error);
 		if (named->part)
 			named->part->answer = &produce->untold;
-		produce->failed = true;
 	} else if (named->part) {
 		named->part->records = data->records.bytes;
 	} else {
@@ -308,11 +316,8 @@ static void produce_topic(struct produce *produce,
 		named->answer->base_offset = -1;
 		named->answer->log_append_time_ms = -1;
 		named->answer->log_start_offset = -1;
-		named->answer->error_code = error;
 		if (error) {
-			if (error == KAFKA_CORRUPT_MESSAGE)
-				named->answer->error_message = kafka_error_message(error);
-			produce->failed = true;
+			produce_refuse(produce, named->answer, error);
 			continue;
 		}
 		named->part = produce_part_add(produce, topic, data, named->answer);

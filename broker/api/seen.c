@@ -17,7 +17,7 @@ void **seen_add(struct seen *seen, const void *topic, int32_t index)
 {
 	/* A multiplicative hash; the seed keeps a client from choosing partitions that collide. */
 	uint64_t hash =
-		((uint64_t)(uintptr_t)topic >> 4) + ((uint64_t)(uint32_t)index << 20) + seen->seed;
+		(uint64_t)(uintptr_t)topic + ((uint64_t)(uint32_t)index << 22) + seen->seed;
 
 	hash *= 0x9e3779b97f4a7c15u;
 	hash ^= hash >> 29;

@@ -1,6 +1,6 @@
 /*
  * A set of (topic, partition) pairs that one request has named, to tell duplicates in linear time.
- * Topics are told apart by pointer: of the image's topic.
+ * Topics are told apart by an address of theirs: of the image's topic, of a place in the request.
  */
 #pragma once
 

@@ -105,10 +105,10 @@ int decide_register_broker(const struct decision *decision, const struct uuid *i
 /* The broker's session has expired, or it asked to be fenced. */
 int decide_fence_broker(const struct decision *decision, int32_t broker_id);
 int decide_unfence_broker(const struct decision *decision, int32_t broker_id);
-/* The list of cordoned directories, as each first heartbeat tells it. */
 /* Of the broker's registered directories only these COUNT are still online. */
 int decide_directories_online(const struct decision *decision, int32_t broker_id,
 	const struct uuid *online, int32_t count);
+/* The list of cordoned directories, as each first heartbeat tells it. */
 int decide_cordon(const struct decision *decision, int32_t broker_id,
 	const struct uuid *directories, int32_t count);
 int decide_controlled_shutdown(const struct decision *decision, int32_t broker_id);

@@ -88,10 +88,19 @@ static int stray_set_aside(struct broker *broker, struct log_dir_entry *entry)
 	return 0;
 }
 
+static bool directories_all_online(struct log_dirs *dirs)
+{
+	for (uint32_t i = 0; i < log_dirs_count(dirs); i++)
+		if (!log_dir_is_online(log_dirs_at(dirs, i)))
+			return false;
+	return true;
+}
+
 /*
  * A replica was moving to ENTRY's directory when the broker stopped. Kafka finishes the move when
  * the metadata names that directory. Where there is nothing else it would begin an empty log and cut
- * the copy back to that; here the copy is taken.
+ * the copy back to that; here the copy is taken, unless the replica may be in a directory that is
+ * not online: the copy may be an unfinished one.
  */
 static int future_settle(struct broker *broker, struct log_dir_entry *entry,
 	const struct partition_record *owner)
@@ -103,7 +112,8 @@ static int future_settle(struct broker *broker, struct log_dir_entry *entry,
 	int error;
 
 	if (!uuid_equal(&named, &dir->id) &&
-		log_dirs_current(dirs, entry->topic, entry->partition))
+		(log_dirs_current(dirs, entry->topic, entry->partition) ||
+			!directories_all_online(dirs)))
 		return 0;
 	error = log_dirs_promote(shard->shard, dirs, entry);
 	if (error < 0)

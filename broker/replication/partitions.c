@@ -369,7 +369,10 @@ int partitions_sync(struct broker_shard *shard)
 		struct partition *partition = map_entry(node, struct partition, node);
 		struct sync_wait wait = {
 			.op.done = sync_done, .fiber = fiber_current(shard->shard)};
-		/* What failed before is told by its directory, which gets no clean mark. */
+		/* A log that was never opened was never recovered: no clean mark for its directory.
+		 * A directory that failed gets none anyway. */
+		if (partition->state == PARTITION_OFFLINE && partition->dir && !partition->log)
+			__atomic_store_n(&partition->dir->unopened, true, __ATOMIC_SEQ_CST);
 		if (partition->state != PARTITION_ONLINE)
 			continue;
 		log_sync(partition->log, &wait.op);
