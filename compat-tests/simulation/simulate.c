@@ -288,7 +288,8 @@ static void seed_judge(
 			seed, why[0] ? why : "good", first.setting, first.steps, first.virtual_ms,
 			first.restarts, first.attempted, first.retriable_errors, first.duplicates,
 			first.hash);
-	fflush(stdout);
+	/* The next seed's process must not inherit lines that it would write again. */
+	fflush(NULL);
 }
 
 int main(int argc, char **argv)
