@@ -330,7 +330,10 @@ static void broker_start_fiber(struct shard *shard, void *argument)
 		goto out;
 	}
 	directories_say_offline(broker);
-	error = directories_settle(broker, controller_image(broker->controller));
+	/* Settling waits for disks, and the controller may publish the next image meanwhile. */
+	struct image *image = image_ref(controller_image(broker->controller));
+	error = directories_settle(broker, image);
+	image_unref(image);
 	directories_cordon(broker);
 	broker->publishes = true;
 	broker_image_published(broker, controller_image(broker->controller));

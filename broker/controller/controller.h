@@ -144,7 +144,8 @@ int controller_directories_changed(struct controller *controller,
 /* On the controller's shard; the op comes back once. */
 void controller_submit(struct controller *controller, struct controller_op *op);
 
-/* The newest version; borrowed. */
+/* The newest version; borrowed until the next one is published: whoever waits in between takes a
+ * reference. */
 struct image *controller_image(const struct controller *controller);
 int64_t controller_broker_epoch(const struct controller *controller);
 
