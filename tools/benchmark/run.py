@@ -28,7 +28,7 @@ def build(options):
     release = os.path.join(ROOT, 'build', 'release')
     if not os.path.exists(os.path.join(release, 'build.ninja')):
         subprocess.run(['meson', 'setup', release, ROOT, '-Dbuildtype=release'], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(['ninja', '-C', release, 'broker/barnabas', 'tools/benchmark/load',],
+    subprocess.run(['ninja', '-C', release, 'broker/barnabas', 'tools/benchmark/load', 'tools/benchmark/limits'],
                    check=True, stdout=subprocess.DEVNULL)
     os.environ['BARNABAS'] = options.binary or os.path.join(release, 'broker', 'barnabas')
     return os.path.join(release, 'tools', 'benchmark')
