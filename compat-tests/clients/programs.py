@@ -5,6 +5,7 @@ import subprocess
 
 import installs
 import kcat
+import processes
 import tools
 
 LIMIT_S = 300  # for one command; the clients themselves give up much earlier
@@ -53,15 +54,7 @@ class Program:
         self.say('go')
 
     def close(self):
-        try:
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        processes.end(self.process)
 
 
 class InProcess:

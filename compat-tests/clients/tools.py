@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 
+import processes
 import rows
 
 PACKAGE = 'org.apache.kafka.tools.'
@@ -17,15 +18,7 @@ class Tools:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, encoding='utf-8')
 
     def close(self):
-        try:
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        processes.end(self.process)
 
     def tool(self, main, *arguments, data='', status=0):
         """Runs a tool and gives its output; raises when it ends with another status."""
