@@ -63,7 +63,7 @@ def sequence(batches, ports, known=None):
     plain, lines = Plain(ports, known or {}), []
     kept = [(epoch, control, [r for r in found if r.get('type') != 'NO_OP_RECORD']) for epoch, control, found in batches]
     kept = [b for b in kept if b[2]]
-    kept = _cordons_after_unfencing(kept)
+    kept = _placements_together(_cordons_after_unfencing(kept))
     ids = _order_of_topics(kept)
     for epoch, control, found in kept:
         found = _changes_in_order(found, ids)
@@ -102,6 +102,22 @@ def _cordons_after_unfencing(batches):
             out.append(waiting)
             waiting, unfenced = None, True
     return out + ([waiting] if waiting else [])
+
+
+def _placements_together(batches):
+    """A broker tells the controller in which directories it keeps new partitions as it gets to it: how many of them
+    share a request, and so a batch, is a matter of time in Kafka too. Neighbouring batches of nothing else are joined."""
+    def places(batch):
+        return all(r['type'] == 'PARTITION_CHANGE_RECORD' and set(r['data']) <= {'partitionId', 'topicId', 'directories'}
+                   for r in batch[2])
+
+    out = []
+    for batch in batches:
+        if out and batch[:2] == out[-1][:2] and places(batch) and places(out[-1]):
+            out[-1] = (*batch[:2], out[-1][2] + batch[2])
+        else:
+            out.append(batch)
+    return out
 
 
 def _order_of_topics(batches):
