@@ -18,9 +18,9 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
+#include "runtime/context.h"
 #include "runtime/machine_ops.h"
 
 #if defined(__has_feature)
@@ -60,7 +60,7 @@ struct fiber {
 	void *argument;
 	char *stack; /* the lowest usable byte */
 	size_t stack_size;
-	ucontext_t context, resumer;
+	struct context context, resumer;
 	bool in_wait; /* parked in fiber_wait */
 	bool woken;   /* a wake came before the wait */
 	bool ended;
@@ -138,17 +138,16 @@ static void fiber_switch_out(struct fiber *fiber)
 #ifdef FIBER_TSAN
 	__tsan_switch_to_fiber(fiber->tsan_resumer, 0);
 #endif
-	ensure(swapcontext(&fiber->context, &fiber->resumer) == 0);
+	context_switch(&fiber->context, &fiber->resumer);
 #ifdef FIBER_ASAN
 	__sanitizer_finish_switch_fiber(
 		fiber->fake_stack, &fiber->resumer_stack, &fiber->resumer_stack_size);
 #endif
 }
 
-/* makecontext passes ints; a pointer travels as two of them. */
-static void fiber_enter(unsigned high, unsigned low)
+static void fiber_enter(void *argument)
 {
-	struct fiber *fiber = (struct fiber *)(((uintptr_t)high << 32) | (uintptr_t)low);
+	struct fiber *fiber = argument;
 
 #ifdef FIBER_ASAN
 	__sanitizer_finish_switch_fiber(NULL, &fiber->resumer_stack, &fiber->resumer_stack_size);
@@ -174,7 +173,7 @@ static void fiber_resume(struct fiber *fiber)
 	fiber->tsan_resumer = __tsan_get_current_fiber();
 	__tsan_switch_to_fiber(fiber->tsan_fiber, 0);
 #endif
-	ensure(swapcontext(&fiber->resumer, &fiber->context) == 0);
+	context_switch(&fiber->resumer, &fiber->context);
 #ifdef FIBER_ASAN
 	__sanitizer_finish_switch_fiber(fiber->resumer_fake_stack, NULL, NULL);
 #endif
@@ -206,18 +205,6 @@ static void fiber_timer_fire(struct shard *shard, struct timer *timer)
 	fiber_resume(fiber);
 }
 
-/* On its own because getcontext returns twice in the compiler's eyes, which costs its caller's
- * locals. */
-static __attribute__((noinline)) void fiber_context_make(struct fiber *fiber)
-{
-	ensure(getcontext(&fiber->context) == 0);
-	fiber->context.uc_stack.ss_sp = fiber->stack;
-	fiber->context.uc_stack.ss_size = fiber->stack_size;
-	fiber->context.uc_link = NULL;
-	makecontext(&fiber->context, (void (*)(void))fiber_enter, 2,
-		(unsigned)((uintptr_t)fiber >> 32), (unsigned)(uintptr_t)fiber);
-}
-
 int fiber_start(
 	struct shard *shard, void (*body)(struct shard *shard, void *argument), void *argument)
 {
@@ -242,7 +229,7 @@ int fiber_start(
 	fiber->body = body;
 	fiber->argument = argument;
 	fiber->in_wait = fiber->woken = fiber->ended = false;
-	fiber_context_make(fiber);
+	context_make(&fiber->context, fiber->stack, fiber->stack_size, fiber_enter, fiber);
 	list_push_back(&shard->fibers.all, &fiber->node);
 	shard_post(shard, &fiber->task);
 	return 0;
