@@ -66,7 +66,7 @@ static void append_answer(struct shard *shard, struct task *task)
 	op->done(op);
 }
 
-static void append_complete(struct log_append *op, int16_t error_code)
+static void append_finish(struct log_append *op, int16_t error_code)
 {
 	op->error_code = error_code;
 	op->log_start = op->log->start;
@@ -76,6 +76,21 @@ static void append_complete(struct log_append *op, int16_t error_code)
 	}
 	op->task.run = append_answer;
 	shard_post(op->log->shard, &op->task);
+}
+
+static void append_complete(struct log_append *op, int16_t error_code)
+{
+	struct log_append *duplicate = NULL, *next;
+
+	if (op->private_) {
+		duplicate = op->private_->duplicates;
+		op->private_->duplicates = NULL;
+	}
+	append_finish(op, error_code);
+	for (; duplicate; duplicate = next) {
+		next = duplicate->private_->next_duplicate;
+		append_finish(duplicate, error_code);
+	}
 }
 
 void log_append_refuse(struct log_append *op, int16_t error_code)
@@ -259,6 +274,35 @@ static int changes_reserve(struct log_append_private *private, uint32_t count)
 		return -ENOMEM;
 	private->more_completed = (void *)(private->more_changes + (count - 1));
 	return 0;
+}
+
+/* The append under way that OP repeats; NULL when it is over. */
+static struct log_append *original_find(const struct log *log, const struct log_append *op)
+{
+	const struct list *lists[] = {&log->flying, &log->durable};
+
+	for (size_t i = 0; i < array_length(lists); i++)
+		list_for_each (node, lists[i]) {
+			struct log_append *original = container_of(node, struct log_append, node);
+
+			if (original->base_offset <= op->base_offset &&
+				original->last_offset >= op->last_offset)
+				return original;
+		}
+	return NULL;
+}
+
+/* A retry promises as much as what it repeats, so it is not answered earlier. */
+static void duplicate_answer(struct log *log, struct log_append *op)
+{
+	struct log_append *original = original_find(log, op);
+
+	if (!original) {
+		append_complete(op, KAFKA_NONE);
+		return;
+	}
+	op->private_->next_duplicate = original->private_->duplicates;
+	original->private_->duplicates = op;
 }
 
 /* The producers' part; 1 when the append is a duplicate and is answered with its former offsets. */
@@ -631,8 +675,11 @@ void log_append_run(struct log *log)
 			}
 			list_remove(&op->node);
 			error_code = append_accept(log, op, &duplicate);
-			if (!error_code && !duplicate)
+			if (!error_code) {
+				if (duplicate)
+					duplicate_answer(log, op);
 				continue;
+			}
 		} else {
 			list_remove(&op->node);
 		}

@@ -149,6 +149,8 @@ struct log_append_private {
 	struct producer_completed *more_completed;
 	uint32_t completed_count;
 	uint32_t epoch_changes;
+	/* Retries that came while it was under way: they are answered with it. */
+	struct log_append *duplicates, *next_duplicate;
 	struct arena arena; /* texts of the answer */
 };
 
