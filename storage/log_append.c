@@ -66,8 +66,20 @@ static void append_answer(struct shard *shard, struct task *task)
 	op->done(op);
 }
 
+/* What the client will send again must come before what it sent behind it. */
+static void append_expect_again(struct log_append *op)
+{
+	struct batch_header first;
+
+	if (op->origin == APPEND_CLIENT && batch_next(op->records, op->size, &first) > 0 &&
+		batch_has_producer_id(&first))
+		producer_state_refuse(&op->log->producers, &first);
+}
+
 static void append_finish(struct log_append *op, int16_t error_code)
 {
+	if (error_code == KAFKA_KAFKA_STORAGE_ERROR)
+		append_expect_again(op);
 	op->error_code = error_code;
 	op->log_start = op->log->start;
 	if (error_code) {

@@ -103,3 +103,36 @@ Test(log_retry, a_duplicate_of_what_is_being_synced_is_answered_with_it)
 	fixture.config.flush_messages = 1;
 	must_eq(fixture_run(world, host, &fixture), 0);
 }
+
+static void refused_first(struct fixture *fixture)
+{
+	struct sent first, again, second, third;
+
+	host_fail_operation(host, 1, ENOSPC);
+	batch_send(fixture, &first, 0);
+	batch_send(fixture, &again, 0);
+	batch_send(fixture, &second, 2);
+	must_eq(answer_of(fixture, &first), KAFKA_KAFKA_STORAGE_ERROR);
+	must_eq(answer_of(fixture, &again), KAFKA_KAFKA_STORAGE_ERROR);
+	must_eq(answer_of(fixture, &second), KAFKA_KAFKA_STORAGE_ERROR);
+	/* Sent before that answer came. */
+	batch_send(fixture, &third, 4);
+	must_eq(answer_of(fixture, &third), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	must_eq(log_producer_count(fixture->log), 0, "who was only refused is nobody");
+	batch_send(fixture, &first, 0);
+	batch_send(fixture, &second, 2);
+	batch_send(fixture, &third, 4);
+	must_eq(answer_of(fixture, &first), 0);
+	must_eq(answer_of(fixture, &second), 0);
+	must_eq(answer_of(fixture, &third), 0);
+	must_eq(first.op.base_offset, 0);
+	must_eq(log_end(fixture->log), 6);
+}
+
+Test(log_retry, behind_a_new_producers_failed_batch_nothing_is_taken)
+{
+	struct fixture fixture;
+
+	fixture_init(&fixture, refused_first, NULL);
+	must_eq(fixture_run(world, host, &fixture), 0);
+}

@@ -31,6 +31,7 @@ void producer_state_done(struct producer_state *state)
 	free(state->entries);
 	free(state->ongoing.rows);
 	free(state->unreplicated.rows);
+	free(state->refused);
 	producer_state_init(state, state->limit);
 }
 
@@ -235,6 +236,74 @@ static int16_t sequence_check(const struct producer_entry *entry, const struct b
 	return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
 }
 
+/* ---- refused producers ---- */
+
+static struct producer_refused *refused_find(
+	const struct producer_state *state, int64_t producer_id)
+{
+	for (uint32_t i = 0; i < state->refused_count; i++)
+		if (state->refused[i].producer_id == producer_id)
+			return &state->refused[i];
+	return NULL;
+}
+
+static void refused_forget(struct producer_state *state, int64_t producer_id)
+{
+	struct producer_refused *refused = refused_find(state, producer_id);
+
+	if (!refused)
+		return;
+	state->refused_count--;
+	memmove(refused, refused + 1,
+		(size_t)(state->refused + state->refused_count - refused) * sizeof(*refused));
+}
+
+/* Sequences wrap, and no more than half of them are under way. */
+static bool sequence_is_behind(int32_t sequence, int32_t other)
+{
+	uint32_t distance = ((uint32_t)sequence - (uint32_t)other) & INT32_MAX;
+
+	return distance > 0 && distance <= INT32_MAX / 2;
+}
+
+void producer_state_refuse(struct producer_state *state, const struct batch_header *batch)
+{
+	struct producer_refused *refused = refused_find(state, batch->producer_id);
+
+	if (entry_find(state, batch->producer_id))
+		return; /* which tells what comes next */
+	if (refused && refused->epoch == batch->producer_epoch &&
+		!sequence_is_behind(refused->sequence, batch->base_sequence))
+		return;
+	refused_forget(state, batch->producer_id);
+	if (state->refused_count == PRODUCERS_REFUSED_MAX)
+		refused_forget(state, state->refused[0].producer_id);
+	if (state->refused_count == state->refused_capacity) {
+		uint32_t capacity = state->refused_capacity ? state->refused_capacity * 2 : 4;
+		void *grown = realloc(state->refused, capacity * sizeof(*state->refused));
+
+		if (!grown)
+			return; /* without memory all we lose is the order of who is new */
+		state->refused = grown;
+		state->refused_capacity = capacity;
+	}
+	state->refused[state->refused_count++] = (struct producer_refused){
+		.producer_id = batch->producer_id,
+		.sequence = batch->base_sequence,
+		.epoch = batch->producer_epoch,
+	};
+}
+
+/* Of a producer without an entry: does BATCH come before one that it must follow? */
+static bool refused_comes_first(
+	const struct producer_state *state, const struct batch_header *batch)
+{
+	const struct producer_refused *refused = refused_find(state, batch->producer_id);
+
+	return refused && refused->epoch == batch->producer_epoch &&
+	       sequence_is_behind(batch->base_sequence, refused->sequence);
+}
+
 struct marker {
 	int64_t timestamp;
 	int32_t coordinator_epoch;
@@ -384,6 +453,8 @@ int16_t producer_state_apply(struct producer_state *state, const struct batch_he
 				goto reflected;
 		}
 		entry = entry_find(state, batch->producer_id);
+		if (!entry && check == PRODUCER_CLIENT && refused_comes_first(state, batch))
+			return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
 		change.touched = true;
 		change.created = !entry;
 		if (entry) {
@@ -403,6 +474,8 @@ int16_t producer_state_apply(struct producer_state *state, const struct batch_he
 		}
 		list_remove(&entry->used);
 		list_push_back(&state->used, &entry->used);
+		if (change.created)
+			refused_forget(state, batch->producer_id);
 	}
 reflected:
 	state->map_end = batch->last_offset + 1;

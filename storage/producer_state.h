@@ -7,7 +7,12 @@
  *
  *  1. entries are sorted by producer id; ongoing and unreplicated are sorted by first offset.
  *  2. An entry with a transaction open is never forgotten, neither for age nor for room.
- *  3. Changes are taken back in the reverse order of their making, and only the newest may be.
+ *  3. A producer without an entry may have been refused: then nothing of it is taken but the batch
+ *     that was refused first, or one before that. Without this the second of several batches under
+ *     way would be taken, since of an unknown producer any sequence will do, and the first never
+ *     again. It is remembered in memory only: a restart breaks the connections, and a client
+ *     sends everything again in order.
+ *  4. Changes are taken back in the reverse order of their making, and only the newest may be.
  */
 #pragma once
 
@@ -45,12 +50,23 @@ struct producer_transactions {
 	uint32_t count, capacity;
 };
 
+/* The first batch of a producer without an entry that was refused, and will come again. */
+struct producer_refused {
+	int64_t producer_id;
+	int32_t sequence;
+	int16_t epoch;
+};
+
+enum { PRODUCERS_REFUSED_MAX = 1024 };
+
 struct producer_state {
 	struct producer_entry **entries;
 	uint32_t count, capacity;
 	uint32_t limit; /* entries beyond it push out the least recently used */
 	struct list used;
 	struct producer_transactions ongoing, unreplicated;
+	struct producer_refused *refused; /* oldest first; beyond the limit the oldest goes */
+	uint32_t refused_count, refused_capacity;
 	int64_t map_end; /* offsets below are reflected here */
 };
 
@@ -101,6 +117,8 @@ int16_t producer_state_apply(struct producer_state *state, const struct batch_he
 	const uint8_t *data, enum producer_check check, int16_t transaction_version,
 	struct producer_change *ret_change, struct producer_completed *ret_completed);
 void producer_state_revert(struct producer_state *state, const struct producer_change *change);
+/* BATCH was not taken, for no fault of its own; it has a producer, whose changes are reverted. */
+void producer_state_refuse(struct producer_state *state, const struct batch_header *batch);
 
 /* The high watermark or the log start moved: decided transactions below it are stable. */
 void producer_state_replicated(struct producer_state *state, int64_t offset);

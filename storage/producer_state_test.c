@@ -83,6 +83,47 @@ Test(producer_state, sequences_go_on_without_a_gap_and_wrap)
 	cr_assert_eq(apply(2, 0, 1, 1, false), 0, "from 2^31-1 to 0");
 }
 
+static void refuse(int64_t producer_id, int16_t epoch, int32_t sequence)
+{
+	producer_state_refuse(&state, &(struct batch_header){.magic = 2,
+					      .producer_id = producer_id,
+					      .producer_epoch = epoch,
+					      .base_sequence = sequence});
+}
+
+Test(producer_state, an_unknown_producer_goes_on_with_what_was_refused_first)
+{
+	refuse(1, 0, 3);
+	refuse(1, 0, 7);
+	cr_assert_eq(state.count, 0);
+	cr_assert_eq(apply(1, 0, 7, 1, false), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	cr_assert_eq(apply(2, 0, 7, 1, false), 0, "others are not concerned");
+	cr_assert_eq(apply(1, 0, 3, 4, false), 0);
+	cr_assert_eq(apply(1, 0, 7, 1, false), 0);
+	cr_assert_eq(state.refused_count, 0, "it has an entry now");
+	refuse(1, 0, 100);
+	cr_assert_eq(state.refused_count, 0);
+
+	refuse(3, 0, INT32_MAX - 1);
+	refuse(3, 0, 1);
+	cr_assert_eq(apply(3, 0, 1, 1, false), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER, "it wrapped");
+	cr_assert_eq(apply(3, 0, INT32_MAX - 3, 2, false), 0, "what is before it is not behind it");
+
+	refuse(4, 0, 0);
+	refuse(4, 1, 0);
+	cr_assert_eq(apply(4, 1, 5, 1, false), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	cr_assert_eq(apply(4, 1, 0, 5, false), 0);
+}
+
+Test(producer_state, of_refused_producers_only_so_many_are_remembered)
+{
+	for (int i = 0; i <= PRODUCERS_REFUSED_MAX; i++)
+		refuse(i, 0, 0);
+	cr_assert_eq(state.refused_count, PRODUCERS_REFUSED_MAX);
+	cr_assert_eq(apply(0, 0, 9, 1, false), 0, "the oldest is forgotten");
+	cr_assert_eq(apply(1, 0, 9, 1, false), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+}
+
 Test(producer_state, the_last_five_batches_are_known_again)
 {
 	struct batch_header batch = {.magic = 2, .producer_id = 1, .record_count = 2};
