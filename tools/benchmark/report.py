@@ -40,21 +40,34 @@ def verdicts(case, results):
     """What was to be reached, each as (text, reached, what it is)."""
     ours = median(results, 'barnabas', case)
     theirs = median(results, 'kafka', case)
-    more = case.figure in rows.MORE_IS_BETTER
+    limit = median(results, 'limit', case)
     out = []
     if ours is None:
         return out
+
+    def times(value, wanted, of, more=False):
+        out.append((f'{"at least" if more else "at most"} {number(wanted)} of {of}', value >= wanted if more else value <= wanted,
+                    number(value)))
+
     if case.target is not None and theirs:
-        ratio = ours / theirs
-        wanted = f'{"at least" if more else "at most"} {number(case.target)} of Kafka\'s'
-        out.append((wanted, ratio >= case.target if more else ratio <= case.target, number(ratio)))
+        times(ours / theirs, case.target, "Kafka's", case.figure in rows.MORE_IS_BETTER)
     if case.bound is not None:
         out.append((f'at most {number(case.bound)}', ours <= case.bound, number(ours)))
+    if case.of_limit is not None and limit:
+        times(ours / limit, case.of_limit, "the bare server's")
     if case.beside is not None:
         name, wanted = case.beside
         other = results['barnabas'].get(name, {}).get(case.figure)
         if other:
-            out.append((f'at most {number(wanted)} of "{name}"', ours / other[0] <= wanted, number(ours / other[0])))
+            times(ours / other[0], wanted, f'"{name}"')
+    for want in case.also:
+        label = rows.FIGURES[want.figure]
+        mine, kafkas = (median(results, kind, case, want.figure) for kind in ('barnabas', 'kafka'))
+        if want.bound is not None and mine is not None:
+            out.append((f'{label} at most {number(want.bound)}', mine <= want.bound, number(mine)))
+        if want.target is not None and mine is not None and kafkas:
+            out.append((f"{label} at most {number(want.target)} of Kafka's", mine / kafkas <= want.target,
+                        number(mine / kafkas)))
     return out
 
 
@@ -170,17 +183,18 @@ def plot(cases, results, where):
     return '\n'.join(out + ['</svg>', ''])
 
 
-def write(cases, results, options, seconds):
-    here = machine()
+def write(cases, results, options, rounds, seconds, here):
+    """Rounds so far; the terminal sees the table when all are there."""
     where = (f'{here["cpu"]}, {here["cores"]} cores, {here["memory_gb"]} GB, Linux {here["kernel"]}; {here["date"]}; commit '
-             f'{here["commit"]}; {options.rounds} round{"s" * (options.rounds > 1)}')
+             f'{here["commit"]}; {rounds} round{"s" * (rounds > 1)}')
     text = '\n'.join([f'{where}; load average {here["load_average"]}', '', comparison(cases, results), '',
                       details(cases, results), ''])
-    print('\n' + text + f'\nin {seconds / 60:.1f} minutes')
+    if rounds == options.rounds:
+        print('\n' + text + f'\nin {seconds / 60:.1f} minutes')
     if options.output:
         os.makedirs(options.output, exist_ok=True)
         for name, content in (('table.md', text), ('plot.svg', plot(cases, results, where)),
-                              ('results.json', json.dumps({'machine': here, 'rounds': options.rounds, 'results': results},
+                              ('results.json', json.dumps({'machine': here, 'rounds': rounds, 'results': results},
                                                           indent=1) + '\n')):
             with open(os.path.join(options.output, name), 'w') as out:
                 out.write(content)

@@ -15,6 +15,7 @@ import cluster
 import instructions as counts
 import loads
 import report
+import rows
 
 ROOT = cluster.ROOT
 
@@ -212,8 +213,10 @@ FEW = 64
 
 def attempt(function, *arguments):
     """Figures, or the reason why there are none: one case that can't run does not take the others with it."""
+    case = arguments[-1]
     try:
-        return function(*arguments)
+        out = function(*arguments)
+        return out if case.figure in out else f'no {rows.FIGURES[case.figure]} was measured'
     except (cluster.nodes.Failed, cluster.nodes.wire.Closed, cluster.nodes.wire.Silent, OSError, subprocess.CalledProcessError) as error:
         return str(error) or type(error).__name__
 
@@ -222,12 +225,14 @@ def one_round(bench, kind, cases):
     """(case, figures or why there are none) of every case, on a broker that is started for this round."""
     if kind == 'limit':
         for case in cases:
-            if case.limit:
+            if case.limit and not case.ours_only:
                 yield case, attempt(measure_limit, bench, case)
         return
     node = None
     try:
         for case in cases:
+            if case.ours_only and kind != 'barnabas':
+                continue
             if node is None:
                 node = cluster.start(kind, bench.scratch)
                 if kind == 'kafka':
@@ -251,7 +256,7 @@ def run(cases, options):
     kinds = [options.only] if options.only else ['kafka', 'barnabas', 'limit']
     found = {kind: {} for kind in kinds}
     passed = failed = 0
-    began = time.monotonic()
+    began, here = time.monotonic(), report.machine()
     with tempfile.TemporaryDirectory(prefix='bench-', dir=options.scratch) as scratch:
         bench = Bench(tools, scratch, options)
         for number in range(options.rounds):
@@ -264,8 +269,9 @@ def run(cases, options):
                     found[kind].setdefault(case.name, []).append(result)
                     passed += 1
                     print(f'round {number + 1} {kind:<9}{report.progress(case, result)}', flush=True)
-    results = {kind: {name: summary(rounds) for name, rounds in of_kind.items()} for kind, of_kind in found.items()}
-    report.write(cases, results, options, time.monotonic() - began)
+            # After each round, so that a run which is stopped leaves what it has found.
+            results = {kind: {name: summary(rounds) for name, rounds in of_kind.items()} for kind, of_kind in found.items()}
+            report.write(cases, results, options, number + 1, time.monotonic() - began, here)
     print(f'{passed} measured, {failed} failed')
     return failed == 0
 
