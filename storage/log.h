@@ -374,6 +374,10 @@ int log_delete_before(struct log *log, int64_t offset);
  * file.delete.delay.ms. LOG is gone whatever is returned.
  */
 int log_delete(struct log *log);
+/* (fiber) The same for the log of a partition in FOLDER that is not open, as one that could not be:
+ * what lies there, whatever it is. 0 when nothing does. */
+int log_delete_unopened(struct log_store *store, const char *folder, struct str topic,
+	int32_t partition, int64_t delay_ms);
 
 /* ---- sizes ---- */
 

@@ -366,30 +366,47 @@ int log_truncate_fully(struct log *log, int64_t offset)
 
 /* ---- all of it ---- */
 
-int log_delete(struct log *log)
+/* PATH, the folder of a partition in FOLDER, gets a name that no partition has, and goes later. */
+static int folder_bury(struct log_store *store, const char *folder, const char *path,
+	struct str topic, int32_t partition, int64_t delay_ms)
 {
 	char to[SEGMENT_PATH_SIZE_MAX], name[NAME_FOLDER_SIZE_MAX + 1];
-	struct shard *shard = log->shard;
-	struct log_store *store = log->store;
-	int64_t delay_ms = log->config.file_delete_delay_ms;
-	const char *folder = log->folder;
 	struct uuid unique;
+	int error;
+
+	shard_entropy(store->shard, &unique, sizeof(unique));
+	log_folder_name_print_suffixed(name, topic, partition, &unique, "-delete");
+	snprintf(to, sizeof(to), "%s/%s", folder, name);
+	error = fiber_rename(store->shard, path, to);
+	if (!error)
+		error = fiber_sync_folder(store->shard, folder);
+	if (!error)
+		log_store_bury(store, to, true, delay_ms);
+	return error;
+}
+
+int log_delete(struct log *log)
+{
 	int error = log->error;
 
 	log_quiesce(log);
 	if (!error) {
-		shard_entropy(shard, &unique, sizeof(unique));
-		log_folder_name_print_suffixed(
-			name, log->topic, log->partition, &unique, "-delete");
-		snprintf(to, sizeof(to), "%s/%s", folder, name);
-		error = fiber_rename(shard, log->path, to);
-		if (!error)
-			error = fiber_sync_folder(shard, folder);
-		if (!error)
-			log_store_bury(store, to, true, delay_ms);
-		else if (!log->error)
+		error = folder_bury(log->store, log->folder, log->path, log->topic, log->partition,
+			log->config.file_delete_delay_ms);
+		if (error && !log->error)
 			log_fail(log, error);
 	}
 	log_free(log);
 	return error;
+}
+
+int log_delete_unopened(struct log_store *store, const char *folder, struct str topic,
+	int32_t partition, int64_t delay_ms)
+{
+	char path[SEGMENT_PATH_SIZE_MAX];
+	int error;
+
+	snprintf(path, sizeof(path), "%s/%.*s-%d", folder, STR_ARGS(topic), partition);
+	error = folder_bury(store, folder, path, topic, partition, delay_ms);
+	return error == -ENOENT ? 0 : error;
 }

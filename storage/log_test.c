@@ -660,6 +660,28 @@ Test(log, a_deleted_log_leaves_nothing)
 	must_eq(names, 0);
 }
 
+static void unopened_deletion(struct fixture *fixture)
+{
+	fixture_append_records(fixture->log, 5, 1);
+	must_eq(log_close(fixture->log), 0);
+	must_eq(log_delete_unopened(fixture->store, "data", STR("topic"), 0, 1000), 0);
+	must_eq(log_delete_unopened(fixture->store, "data", STR("topic"), 0, 1000), 0);
+	fiber_sleep(fixture->shard, 3 * NS_PER_S);
+}
+
+/* The second time there is nothing, as where a log was never made. */
+Test(log, the_folder_of_a_log_that_is_not_open_goes_too)
+{
+	struct fixture fixture;
+	int names = 0;
+
+	fixture_init(&fixture, unopened_deletion, NULL);
+	fixture.closes = false;
+	must_eq(fixture_run(world, host, &fixture), 0);
+	host_file_list(host, "data", name_count, &names);
+	must_eq(names, 0);
+}
+
 static void folder_is_foreign(struct fixture *fixture)
 {
 	struct log_open ask = {.folder = "data",

@@ -129,6 +129,11 @@ static void partition_log_open(struct partition *partition)
 			log_int("partition", partition->key.index),
 			log_text("directory", partition->dir ? partition->dir->path : "not online"),
 			log_errno("error", error));
+		/* What lies there is another topic's: not this partition's to delete. */
+		if (error == -EEXIST) {
+			log_dirs_leave(partition->dir);
+			partition->dir = NULL;
+		}
 		return;
 	}
 	if (recovery.dropped_bytes > 0)
@@ -146,19 +151,38 @@ static void partition_log_open(struct partition *partition)
 	directory_report_partition(partition);
 }
 
+/* Its log could not be opened, or was not before its topic was deleted. What lies in its folder goes
+ * all the same: the next topic of that name needs the place. */
+static int partition_folder_delete(struct partition *partition)
+{
+	struct broker_shard *shard = partition->shard;
+
+	if (!folder_is_owned(partition))
+		return 0; /* somebody else's */
+	if (!partition->dir) {
+		const struct log_dir_entry *entry = log_dirs_take(
+			shard->broker->log_dirs, partition->topic, partition->key.index);
+		if (!entry)
+			return 0;
+		partition->dir = log_dirs_at(shard->broker->log_dirs, entry->dir);
+	}
+	if (!log_dir_is_online(partition->dir))
+		return 0;
+	return log_delete_unopened(shard->log_store, partition->dir->path, partition->topic,
+		partition->key.index, partition->log_config.file_delete_delay_ms);
+}
+
 static void partition_log_delete(struct partition *partition)
 {
 	struct log *log = partition->log;
-	bool was_usable = log && log_is_usable(log);
+	/* In a directory that had failed it stays, and is set aside when that is back. */
+	bool was_usable = !log || log_is_usable(log);
 	int error;
 
+	partition->log = NULL;
+	error = log ? log_delete(log) : partition_folder_delete(partition);
 	if (partition->dir)
 		log_dirs_leave(partition->dir);
-	partition->log = NULL;
-	if (!log)
-		return;
-	error = log_delete(log);
-	/* In a directory that had failed it stays, and is set aside when that is back. */
 	if (error < 0 && was_usable)
 		log_event(&partition->shard->logger, LOG_LOG_DIR_FAILED,
 			log_str("topic", partition->topic),
