@@ -1,7 +1,7 @@
 /*
  * DescribeLogDirs, versions 0 to 5: each log directory with its logs' sizes and the space of its
- * file system. Every shard tells of its own logs; the main shard, which owns the directories, puts
- * the answer together.
+ * file system. Partitions tell of their logs at home, those that are asked for or all; the main
+ * shard, which owns the directories, puts the answer together.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,22 +10,19 @@
 #include "broker/replication/log_rows.h"
 #include "runtime/fiber.h"
 
-static bool is_asked(void *argument, const struct partition *partition)
-{
-	const struct describe_log_dirs_request *message = argument;
+/* A partition that is asked for by name; such are awaited when they are only just being opened. */
+struct row_errand {
+	struct errand errand;
+	struct log_row row; /* its topic's name is the request's */
+};
 
-	if (message->topics_count < 0)
-		return true;
-	for (int32_t i = 0; i < message->topics_count; i++) {
-		if (!str_equal(message->topics[i].topic, partition->topic))
-			continue;
-		for (int32_t j = 0; j < message->topics[i].partitions_count; j++) {
-			if (message->topics[i].partitions[j] == partition->key.index)
-				return true;
-		}
-	}
-	return false;
-}
+struct describe_work {
+	struct errands errands;
+	struct row_errand *list;
+	uint32_t count;
+	struct log_row *rows;
+	uint32_t row_count;
+};
 
 static int row_compare(const void *a, const void *b)
 {
@@ -35,6 +32,19 @@ static int row_compare(const void *a, const void *b)
 
 	return order ? order
 		     : (left->partition > right->partition) - (left->partition < right->partition);
+}
+
+/* Sorted, and each once, however often it was named. */
+static uint32_t rows_sort(struct log_row *rows, uint32_t count)
+{
+	uint32_t kept = 0;
+
+	qsort(rows, count, sizeof(*rows), row_compare);
+	for (uint32_t i = 0; i < count; i++) {
+		if (kept == 0 || row_compare(&rows[i], &rows[kept - 1]) != 0)
+			rows[kept++] = rows[i];
+	}
+	return kept;
 }
 
 struct space_wait {
@@ -92,7 +102,7 @@ static struct str dir_absolute_path(struct request *request, const struct log_di
 	return str_from(arena_printf(&request->arena, "%s/%s", working, dir->path));
 }
 
-static int answer_fill(struct request *request, struct log_rows *rows)
+static int answer_fill(struct request *request, struct log_row *rows, uint32_t count)
 {
 	struct describe_log_dirs_response *response = request->response;
 	struct broker *broker = request->shard->broker;
@@ -104,14 +114,14 @@ static int answer_fill(struct request *request, struct log_rows *rows)
 			&request->arena, (int32_t)dirs);
 	if (!response->results)
 		return -ENOMEM;
-	qsort(rows->rows, rows->count, sizeof(*rows->rows), row_compare);
+	count = rows_sort(rows, count);
 	for (uint32_t i = 0; i < dirs; i++) {
 		const struct log_dir *dir = log_dirs_at(broker->log_dirs, i);
 		struct describe_log_dirs_response_describe_log_dirs_result *out =
 			&response->results[response->results_count++];
 		uint32_t end = from;
 
-		while (end < rows->count && rows->rows[end].dir == i)
+		while (end < count && rows[end].dir == i)
 			end++;
 		out->log_dir = dir_absolute_path(request, dir);
 		out->is_cordoned = log_dir_is_cordoned(dir);
@@ -129,7 +139,7 @@ static int answer_fill(struct request *request, struct log_rows *rows)
 				out->usable_bytes = (int64_t)min_of(
 					wait.op.ret.space.free_bytes, (uint64_t)INT64_MAX);
 			}
-			if (!dir_fill(request, rows->rows + from, end - from, out))
+			if (!dir_fill(request, rows + from, end - from, out))
 				return -ENOMEM;
 		}
 		from = end;
@@ -140,13 +150,19 @@ static int answer_fill(struct request *request, struct log_rows *rows)
 static void describe_fiber(struct shard *shard, void *argument)
 {
 	struct request *request = argument;
-	struct log_rows rows;
-	int error = log_rows_collect(
-		request->shard->broker, is_asked, (void *)(uintptr_t)request->message, &rows);
+	const struct describe_log_dirs_request *message = request->message;
+	const struct describe_work *work = request->context;
+	struct log_rows all = {0};
+	int error;
 
-	if (error == 0)
-		error = answer_fill(request, &rows);
-	log_rows_done(&rows);
+	if (message->topics_count >= 0) {
+		error = answer_fill(request, work->rows, work->row_count);
+	} else {
+		error = log_rows_collect(request->shard->broker, &all);
+		if (error == 0)
+			error = answer_fill(request, all.rows, all.count);
+		log_rows_done(&all);
+	}
 	if (error < 0)
 		request_out_of_memory(request);
 	else
@@ -159,14 +175,73 @@ static void describe_on_main(struct request *request)
 		request_out_of_memory(request);
 }
 
+static void row_at_home(struct errand *errand, struct partition *partition)
+{
+	struct row_errand *mine = container_of(errand, struct row_errand, errand);
+
+	mine->row = log_row_of(partition, mine->row.topic);
+	errand_return(errand, partition->delete_wanted ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : 0);
+}
+
+static void rows_finished(struct request *request)
+{
+	struct describe_work *work = request->context;
+
+	for (uint32_t i = 0; i < work->count; i++) {
+		if (!work->list[i].errand.error)
+			work->rows[work->row_count++] = work->list[i].row;
+	}
+	request_move(request, SHARD_MAIN, describe_on_main);
+}
+
+/* Partitions that do not exist are left out of the answer, as in Kafka. */
+static void rows_ask(struct request *request, struct describe_work *work)
+{
+	const struct describe_log_dirs_request *message = request->message;
+
+	errands_init(&work->errands, request, rows_finished);
+	for (int32_t i = 0; i < message->topics_count; i++) {
+		const struct describe_log_dirs_request_describable_log_dir_topic *in =
+			&message->topics[i];
+		const struct image_topic *topic = image_topic_by_name(request->image, in->topic);
+
+		for (int32_t j = 0; topic && j < in->partitions_count; j++) {
+			struct row_errand *mine = &work->list[work->count];
+			if (!image_partition(topic, in->partitions[j]))
+				continue;
+			work->count++;
+			mine->row.topic = in->topic;
+			errand_prepare(&work->errands, &mine->errand, topic, in->partitions[j],
+				row_at_home);
+		}
+	}
+	errands_go(&work->errands);
+}
+
 void handle_describe_log_dirs(struct request *request)
 {
+	const struct describe_log_dirs_request *message = request->message;
 	struct describe_log_dirs_response *response = request->response;
+	struct describe_work *work;
+	uint32_t named = 0;
 
 	if (!authorize_cluster(request, ACL_DESCRIBE)) {
 		response->error_code = KAFKA_CLUSTER_AUTHORIZATION_FAILED;
 		request_complete(request);
 		return;
 	}
-	request_move(request, SHARD_MAIN, describe_on_main);
+	if (message->topics_count < 0) {
+		request_move(request, SHARD_MAIN, describe_on_main);
+		return;
+	}
+	for (int32_t i = 0; i < message->topics_count; i++)
+		named += (uint32_t)max_of(message->topics[i].partitions_count, 0);
+	work = request_new(request, struct describe_work);
+	if (!work || !(work->list = request_new_array(request, struct row_errand, named)) ||
+		!(work->rows = request_new_array(request, struct log_row, named))) {
+		request_out_of_memory(request);
+		return;
+	}
+	request->context = work;
+	rows_ask(request, work);
 }

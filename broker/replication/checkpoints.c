@@ -8,7 +8,7 @@ int checkpoints_write(struct broker *broker)
 {
 	struct broker_shard *shard = &broker->shards[SHARD_MAIN];
 	struct log_rows rows;
-	int error = log_rows_collect(broker, NULL, NULL, &rows);
+	int error = log_rows_collect(broker, &rows);
 
 	if (error == 0)
 		error = log_dirs_write_checkpoints(shard->shard, broker->log_dirs, rows.rows,

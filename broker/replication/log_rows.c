@@ -13,17 +13,25 @@ struct log_rows_part {
 	uint32_t count;
 };
 
-struct collecting {
-	struct log_rows_part *parts;
-	bool (*wants)(void *argument, const struct partition *partition);
-	void *argument;
-};
+struct log_row log_row_of(const struct partition *partition, struct str topic)
+{
+	const struct log *log = partition->log;
+
+	return (struct log_row){
+		.topic = topic,
+		.partition = partition->key.index,
+		.dir = (uint32_t)(partition->dir - log_dirs_at(partition->shard->broker->log_dirs, 0)),
+		.recovery_point = log_recovery_point(log),
+		.log_start = log_start(log),
+		.high_watermark = log_high_watermark(log),
+		.log_start_moved = log_start(log) > log_first_segment_offset(log),
+		.size_bytes = log_size_bytes(log),
+	};
+}
 
 static int part_collect(struct broker_shard *shard, void *argument)
 {
-	struct collecting *work = argument;
-	struct log_rows_part *mine = &work->parts[shard->index];
-	struct log_dirs *dirs = shard->broker->log_dirs;
+	struct log_rows_part *mine = &((struct log_rows_part *)argument)[shard->index];
 	size_t name_bytes = 0;
 
 	map_for_each(node, &shard->partitions) name_bytes +=
@@ -36,32 +44,19 @@ static int part_collect(struct broker_shard *shard, void *argument)
 	map_for_each(node, &shard->partitions)
 	{
 		struct partition *partition = map_entry(node, struct partition, node);
-		if (partition->state != PARTITION_ONLINE || partition->delete_wanted ||
-			(work->wants && !work->wants(work->argument, partition)))
+		if (partition->state != PARTITION_ONLINE || partition->delete_wanted)
 			continue;
 		memcpy(name, partition->topic.data, (size_t)partition->topic.size);
-		mine->rows[mine->count++] = (struct log_row){
-			.topic = {name, partition->topic.size},
-			.partition = partition->key.index,
-			.dir = (uint32_t)(partition->dir - log_dirs_at(dirs, 0)),
-			.recovery_point = log_recovery_point(partition->log),
-			.log_start = log_start(partition->log),
-			.high_watermark = log_high_watermark(partition->log),
-			.log_start_moved = log_start(partition->log) >
-					   log_first_segment_offset(partition->log),
-			.size_bytes = log_size_bytes(partition->log),
-		};
+		mine->rows[mine->count++] =
+			log_row_of(partition, (struct str){name, partition->topic.size});
 		name += partition->topic.size;
 	}
 	return 0;
 }
 
-int log_rows_collect(struct broker *broker,
-	bool (*wants)(void *argument, const struct partition *partition), void *argument,
-	struct log_rows *ret_rows)
+int log_rows_collect(struct broker *broker, struct log_rows *ret_rows)
 {
 	struct log_rows *all = ret_rows;
-	struct collecting work = {.wants = wants, .argument = argument};
 	uint32_t count = 0;
 	int error;
 
@@ -69,8 +64,7 @@ int log_rows_collect(struct broker *broker,
 		.part_count = broker->shard_count};
 	if (!all->parts)
 		return -ENOMEM;
-	work.parts = all->parts;
-	error = broker_visit_shards(broker, part_collect, &work);
+	error = broker_visit_shards(broker, part_collect, all->parts);
 	if (error < 0)
 		return error;
 	for (unsigned i = 0; i < all->part_count; i++)

@@ -14,12 +14,9 @@ struct log_rows {
 	unsigned part_count;	     /* private */
 };
 
-/*
- * (fiber, main shard) A row for each partition that is online and that WANTS (NULL: all) wants;
- * WANTS runs on the partition's home shard. The rows of one shard stand together. 0 or -ENOMEM;
- * log_rows_done in either case.
- */
-int log_rows_collect(struct broker *broker,
-	bool (*wants)(void *argument, const struct partition *partition), void *argument,
-	struct log_rows *ret_rows);
+/* (fiber, main shard) A row for each partition that is online. The rows of one shard stand together.
+ * 0 or -ENOMEM; log_rows_done in either case. */
+int log_rows_collect(struct broker *broker, struct log_rows *ret_rows);
 void log_rows_done(struct log_rows *rows);
+/* (home shard) That of one partition, which is online. */
+struct log_row log_row_of(const struct partition *partition, struct str topic);
