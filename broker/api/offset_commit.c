@@ -62,8 +62,21 @@ static bool offset_commit_merge(struct request *request, struct map *map,
 	return true;
 }
 
-/* What was refused comes first, then the group's answers; each topic once, as in Kafka. From
- * version 10 on a topic is known by its id alone. */
+/* Only what the version knows a topic by. */
+static void offset_commit_names(const struct request *request,
+	struct offset_commit_response_topic *topics, int32_t count)
+{
+	for (int32_t i = 0; i < count; i++) {
+		if (request->version >= TOPIC_ID_VERSION)
+			topics[i].name = STR("");
+		else
+			topics[i].topic_id = UUID_ZERO;
+	}
+}
+
+/* What was refused comes first, then the group's answers, each topic once; where nothing was, the
+ * group's stand as they were asked for. So it is in Kafka. From version 10 on a topic is known by
+ * its id alone. */
 static void offset_commit_finish(struct group_call *call)
 {
 	struct offset_commit_work *work = container_of(call, struct offset_commit_work, call);
@@ -72,11 +85,14 @@ static void offset_commit_finish(struct group_call *call)
 	struct offset_commit_response_topic *own = response->topics;
 	int32_t own_count = response->topics_count, count = 0;
 	int32_t room = own_count + work->refused.topics_count;
-	bool by_id = request->version >= TOPIC_ID_VERSION;
-	struct offset_commit_merged *list =
-		request_new_array(request, struct offset_commit_merged, (size_t)room);
 	struct map map;
 
+	if (work->refused.topics_count == 0) {
+		offset_commit_names(request, own, own_count);
+		return;
+	}
+	struct offset_commit_merged *list =
+		request_new_array(request, struct offset_commit_merged, (size_t)room);
 	response->topics =
 		schema_new_array(&offset_commit_response_topic_schema, &request->arena, room);
 	response->topics_count = 0;
@@ -90,15 +106,9 @@ static void offset_commit_finish(struct group_call *call)
 		count = done ? (int32_t)map.count : 0;
 	}
 	map_done(&map);
-	for (int32_t i = 0; i < count; i++) {
-		struct offset_commit_response_topic *topic =
-			&response->topics[response->topics_count++];
-		*topic = list[i].topic;
-		if (by_id)
-			topic->name = STR("");
-		else
-			topic->topic_id = (struct uuid){{0}};
-	}
+	for (int32_t i = 0; i < count; i++)
+		response->topics[response->topics_count++] = list[i].topic;
+	offset_commit_names(request, response->topics, response->topics_count);
 	call->ask.out_of_memory = room > 0 && count == 0;
 }
 
