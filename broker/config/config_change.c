@@ -100,6 +100,14 @@ static bool check_shape(struct config_altering *change)
 	return true;
 }
 
+static bool check_name(struct config_altering *change)
+{
+	struct str problem = change->context->name_problem;
+
+	return problem.size <= 0 || config_refuse(change, KAFKA_INVALID_TOPIC_EXCEPTION, "%.*s",
+					    STR_ARGS(problem));
+}
+
 static bool check_resource(struct config_altering *change)
 {
 	const struct config_change_context *context = change->context;
@@ -491,7 +499,7 @@ int config_change(const struct config_change_context *context, const struct conf
 
 	*ret_refusal = (struct config_refusal){.error = KAFKA_NONE};
 	bool good = check_shape(&change) && check_resource(&change) && check_count(&change) &&
-		    apply_operations(&change);
+		    apply_operations(&change) && check_name(&change);
 	if (good && context->resource == CONFIG_RESOURCE_BROKER)
 		config_check_broker(&change);
 	else if (good)

@@ -33,6 +33,8 @@ struct config_change_context {
 	const struct config *config; /* of this node, dynamic layers included */
 	enum config_resource resource;
 	struct str resource_name;      /* empty for a broker: all brokers */
+	struct str name_problem; /* why nothing can have that name; empty or null: it can. Told before what
+				    is wrong with values, behind what is wrong with operations */
 	struct config_entries current; /* what is set on the resource now */
 	bool elr_enabled;	       /* the feature level eligible.leader.replicas.version >= 1 */
 	bool whole;		       /* AlterConfigs: what is not named is removed */

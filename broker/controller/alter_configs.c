@@ -162,14 +162,8 @@ static int change_resource(const struct decision *decision, struct resource *res
 	struct config_records changed;
 	int error = refusal ? current_entries(decision, resource, &context.current) : -ENOMEM;
 
-	/* What cannot be a topic's name is told before anything that is wrong with its settings. */
-	if (error == 0 && resource->type == CONFIG_RESOURCE_TOPIC && resource->name.size > 0) {
-		struct str problem = topic_name_problem(decision->arena, resource->name);
-		if (!str_is_null(problem)) {
-			resource->error = (struct decision_error){KAFKA_INVALID_TOPIC_EXCEPTION, problem};
-			return 0;
-		}
-	}
+	if (resource->type == CONFIG_RESOURCE_TOPIC)
+		context.name_problem = topic_name_problem(decision->arena, resource->name);
 	if (error == 0)
 		error = config_change(
 			&context, &resource->changes, decision->records->arena, &changed, refusal);

@@ -515,6 +515,14 @@ Test(decision, settings_of_topics_are_changed)
 	cr_assert_eq(records.count, 0);
 	response = alter(2, "a", "no.such.setting", 0, "5");
 	cr_assert_neq(response.responses[0].error_code, 0);
+	/* What cannot be done to any topic is told before what is wrong with this one's name, and
+	 * that before what is wrong with a value. */
+	response = alter(2, "a/b", "retention.ms", 0, NULL);
+	cr_assert_eq(response.responses[0].error_code, KAFKA_INVALID_REQUEST);
+	response = alter(2, "a/b", "retention.ms", 3, "5");
+	cr_assert_eq(response.responses[0].error_code, KAFKA_INVALID_CONFIG);
+	response = alter(2, "a/b", "retention.ms", 0, "x");
+	cr_assert_eq(response.responses[0].error_code, KAFKA_INVALID_TOPIC_EXCEPTION);
 	/* Each broker changes only its own settings. */
 	response = alter(4, "7", "log.cleaner.threads", 0, "2");
 	cr_assert_eq(response.responses[0].error_code, KAFKA_INVALID_REQUEST);
