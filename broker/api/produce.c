@@ -226,22 +226,27 @@ static int16_t produce_topic_check(struct request *request,
 	return 0;
 }
 
-static int16_t produce_partition_check(const struct request *request,
-	const struct image_topic *topic, const struct produce_request_partition_produce_data *data)
+/* What Kafka refuses when it appends, whatever the records are. */
+static int16_t produce_append_check(
+	const struct request *request, const struct image_topic *topic)
 {
 	const struct produce_request *message = request->message;
 
-	if (data->index < 0 || data->index >= (int32_t)image_partition_count(topic))
-		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-	int16_t error = produce_records_check(request, data->records.bytes);
-	if (error)
-		return error;
 	if (message->acks < -1 || message->acks > 1)
 		return KAFKA_INVALID_REQUIRED_ACKS;
 	if (topic_name_is_internal(topic->name) &&
 		!str_equal(request->client_id, STR("__admin_client")))
 		return KAFKA_INVALID_TOPIC_EXCEPTION;
 	return 0;
+}
+
+static int16_t produce_partition_check(const struct request *request,
+	const struct image_topic *topic, const struct produce_request_partition_produce_data *data)
+{
+	if (data->index < 0 || data->index >= (int32_t)image_partition_count(topic))
+		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+	int16_t error = produce_records_check(request, data->records.bytes);
+	return error ? error : produce_append_check(request, topic);
 }
 
 static struct produce_part *produce_part_add(struct produce *produce,
@@ -269,13 +274,16 @@ static void produce_refuse(
 	produce->failed = true;
 }
 
-/* A partition that was named before: the last records are appended, and an error is what is told. */
+/* A partition that was named before: the last records are appended, and an error is what is told:
+ * that of records that cannot be read rather than that of an append. */
 static void produce_partition_again(struct produce *produce, struct produce_named *named,
 	const struct image_topic *topic, const struct produce_request_partition_produce_data *data,
 	int16_t error)
 {
 	if (error) {
-		produce_refuse(produce, named->answer, error);
+		bool late = topic && error == produce_append_check(produce->request, topic);
+		if (!late || !named->answer->error_code)
+			produce_refuse(produce, named->answer, error);
 		if (named->part)
 			named->part->answer = &produce->untold;
 	} else if (named->part) {
