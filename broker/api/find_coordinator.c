@@ -3,7 +3,9 @@
  * of several). `__consumer_offsets` is made when it does not exist; where Kafka answers
  * COORDINATOR_NOT_AVAILABLE and lets the client ask again, the answer waits for the topic.
  *
- * Follows KafkaApis.getCoordinator. Transactions and share groups have no coordinator here yet.
+ * Follows KafkaApis.getCoordinator. Share groups have no coordinator here yet. Transactions have none
+ * either, but are told of this broker, where InitProducerId says that they are not served: clients
+ * end with that, while they ask again for ever after COORDINATOR_NOT_AVAILABLE.
  */
 #include "broker/api/brokers.h"
 #include "broker/api/controller_call.h"
@@ -63,12 +65,23 @@ static bool find_is_share_key(struct str key)
 	return true;
 }
 
+/* The leader of the partition that keeps the group; negative while there is none. */
+static int32_t find_group_leader(const struct request *request, struct str group)
+{
+	const struct image_topic *topic =
+		image_topic_by_name(request->image, STR("__consumer_offsets"));
+	const struct partition_record *record =
+		topic ? image_partition(topic, group_partition_of(group,
+						       (int32_t)image_partition_count(topic)))
+		      : NULL;
+
+	return record ? record->leader : -1;
+}
+
 static struct found find_one(const struct request *request, struct str key)
 {
 	const struct find_coordinator_request *message = request->message;
 	struct found found = {.node_id = -1, .host = STR(""), .port = -1};
-	const struct image_topic *topic =
-		image_topic_by_name(request->image, STR("__consumer_offsets"));
 
 	if (message->key_type < COORDINATOR_GROUP || message->key_type > COORDINATOR_SHARE) {
 		found.error = KAFKA_INVALID_REQUEST;
@@ -89,17 +102,15 @@ static struct found find_one(const struct request *request, struct str key)
 				      : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
 		return found;
 	}
-	found.error = KAFKA_COORDINATOR_NOT_AVAILABLE;
-	if (message->key_type != COORDINATOR_GROUP || !topic)
-		return found;
-	const struct partition_record *record = image_partition(
-		topic, group_partition_of(key, (int32_t)image_partition_count(topic)));
+	int32_t node_id = message->key_type == COORDINATOR_GROUP
+				  ? find_group_leader(request, key)
+				  : request->home->broker->node_id;
 	const struct register_broker_record_broker_endpoint *endpoint =
-		record && record->leader >= 0 ? broker_endpoint(request, record->leader) : NULL;
-	if (!endpoint)
-		return found;
-	found = (struct found){
-		.node_id = record->leader, .host = endpoint->host, .port = endpoint->port};
+		node_id >= 0 ? broker_endpoint(request, node_id) : NULL;
+	if (endpoint)
+		return (struct found){
+			.node_id = node_id, .host = endpoint->host, .port = endpoint->port};
+	found.error = KAFKA_COORDINATOR_NOT_AVAILABLE;
 	return found;
 }
 
