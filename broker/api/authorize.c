@@ -1,3 +1,7 @@
+/*
+ * What a handler asks before it touches a resource: may this principal, from this host? Without an
+ * authorizer everybody may do everything.
+ */
 #include "broker/api/api.h"
 #include "broker/connection.h"
 

@@ -1,3 +1,8 @@
+/*
+ * Errands: what a request has to do at the home shards of some partitions, each a part that goes
+ * there and comes back. Those of one request are prepared first and sent together; the last that
+ * comes home finishes the request.
+ */
 #include "broker/api/api.h"
 
 static void errand_back(struct part *part)
