@@ -422,7 +422,7 @@ int index_file_sync(struct index_file *index)
 	if (error)
 		return error;
 	file = file_ref(index->file);
-	error = log_file_sync(index->segment->log->shard, file);
+	error = log_file_sync(index->segment->log, file);
 	file_unref(file);
 	return error;
 }

@@ -1,6 +1,7 @@
 /* What is known of a log without the disk: its settings, its offsets, its list of segments, and who
  * may work on it. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -372,11 +373,27 @@ void log_fail(struct log *log, int error)
 		log->error = error;
 }
 
-int log_file_sync(struct shard *shard, struct file *file)
+int log_file_sync(struct log *log, struct file *file)
 {
-	int error = fiber_sync(shard, file);
+	int error = fiber_sync(log->shard, file);
 
-	return error == -ENOSPC ? -EIO : error;
+	if (error)
+		log_sync_failed(log, error);
+	return log->sync_error;
+}
+
+void log_sync_failed(struct log *log, int error)
+{
+	char path[SEGMENT_PATH_SIZE_MAX];
+	struct file *mark;
+
+	if (!log->sync_error)
+		log->sync_error = error == -ENOSPC ? -EIO : error;
+	/* Not synced: it is for who finds the page cache as we leave it. What can be done when even
+	 * this fails? */
+	snprintf(path, sizeof(path), "%s/" LOG_SYNC_FAILED_NAME, log->path);
+	if (fiber_open(log->shard, path, FILE_WRITE | FILE_CREATE, &mark) == 0)
+		file_unref(mark);
 }
 
 /* ---- turns ---- */

@@ -100,6 +100,7 @@ struct log {
 	char *open_path; /* while opening */
 	struct segment *open_segment;
 	int error; /* a negative errno: its folder failed */
+	int sync_error; /* a negative errno: a sync failed; ERROR follows */
 
 	struct log_ring_entry *ring; /* of the active segment; NULL until something is appended */
 	uint32_t ring_first, ring_count;
@@ -174,8 +175,16 @@ void log_fail(struct log *log, int error);
 void log_start_move(struct log *log, int64_t offset);
 
 /* (fiber) Syncs. A full disk at this point is an I/O error: what was written may be lost, and must
- * not be tried again. */
-int log_file_sync(struct shard *shard, struct file *file);
+ * not be tried again; once it has failed it fails for ever. */
+int log_file_sync(struct log *log, struct file *file);
+/*
+ * (fiber) After a sync that failed with ERROR, and before log_fail, which may end the process. Linux
+ * may now show the bytes from memory, take them for written and never write them: the next process
+ * would find them, believe them, sync them with success, and lose them with the power. So a mark is
+ * left for it, which lives in the same memory as those bytes: recovery then writes them again.
+ */
+void log_sync_failed(struct log *log, int error);
+#define LOG_SYNC_FAILED_NAME "sync-failed"
 
 /* One fiber at a time does housekeeping on a log. */
 void log_busy_begin(struct log *log);

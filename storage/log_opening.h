@@ -13,6 +13,7 @@ struct opening {
 	struct log_recovery recovery;
 	struct path_listing *listing;
 	bool producers_loaded; /* recovery carries them along */
+	bool sync_failed;      /* what recovery reads may be in memory alone: it writes it again */
 };
 
 /* ---- log_folder.c ---- */

@@ -236,6 +236,26 @@ static int batch_recover(struct log *log, struct segment *segment, struct segmen
 	return 0;
 }
 
+/* See log_sync_failed. */
+static int segment_rewrite(struct segment *segment, uint8_t *buffer, uint64_t from, uint64_t to)
+{
+	struct file *file = file_ref(segment->file);
+	int64_t moved = 0;
+
+	while (from < to && moved >= 0) {
+		size_t size = (size_t)min_of(to - from, (uint64_t)SCAN_SIZE);
+
+		moved = segment_read(segment, buffer, size, from);
+		if (moved >= 0)
+			moved = moved < (int64_t)size ? -EIO
+						      : fiber_write(segment->log->shard, file,
+								buffer, size, from);
+		from += size;
+	}
+	file_unref(file);
+	return (int)min_of(moved, (int64_t)0);
+}
+
 /*
  * Reads the segment from where the recovery point says, makes its indexes anew from there, and cuts
  * it at the first bad batch. RET_NEXT: the offset behind its last good batch.
@@ -252,6 +272,7 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	const char *why = "";
 	struct scan scan;
 	int64_t next = segment->base_offset;
+	uint64_t from;
 	int error;
 
 	error = index_ready(&segment->indexes[INDEX_OFFSET], LOG_FILE_OFFSET_INDEX);
@@ -270,6 +291,7 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	error = scan_begin(&scan, segment);
 	if (error)
 		return error;
+	from = tail.size;
 	/* The first good batch tells where its producers must be known from. */
 	error = scan_batch(&scan, tail.size, size, segment->base_offset, &data, &header, &why);
 	if (error > 0)
@@ -289,6 +311,11 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 		opening->recovery.scanned_bytes += header.size;
 		if (++count % YIELD_BATCHES == 0)
 			fiber_yield(log->shard);
+	}
+	if (error >= 0 && opening->sync_failed) {
+		error = segment_open_file(segment);
+		if (!error)
+			error = segment_rewrite(segment, scan.buffer, from, tail.size);
 	}
 	scan_end(&scan);
 	if (error < 0)
@@ -331,7 +358,7 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	 * go with the power. Once for each such segment.
 	 */
 	if (!error && tail.size > 0)
-		error = log_file_sync(log->shard, segment->file);
+		error = log_file_sync(log, segment->file);
 	*ret_next = next;
 	return error;
 }
@@ -411,13 +438,14 @@ int opening_recover(struct opening *opening, int64_t *ret_end)
 	struct log *log = opening->log;
 	const struct log_open *ask = opening->ask;
 	int64_t floor = log_segment_floor(log, ask->recovery_point), end = 0;
+	char mark[SEGMENT_PATH_SIZE_MAX];
 	bool cut = false, scanned = false;
 	int error = 0;
 
 	floor = max_of(floor, (int64_t)0);
 	for (uint32_t i = 0; !error && !cut && i < log->segment_count; i++) {
 		struct segment *segment = log->segments[i];
-		bool past = !ask->clean && i >= floor;
+		bool past = (!ask->clean || opening->sync_failed) && i >= floor;
 
 		if (!past && indexes_are_there(opening, segment))
 			continue;
@@ -463,6 +491,10 @@ int opening_recover(struct opening *opening, int64_t *ret_end)
 		if (error == -EBADMSG)
 			error = segment_recover(
 				opening, log_active(log), log_active(log)->base_offset, &end, &cut);
+	}
+	if (!error && opening->sync_failed) {
+		snprintf(mark, sizeof(mark), "%s/" LOG_SYNC_FAILED_NAME, log->path);
+		error = fiber_unlink(log->shard, mark);
 	}
 	*ret_end = end;
 	return error;

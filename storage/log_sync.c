@@ -57,15 +57,31 @@ static void synced_tell(struct log *log)
 	}
 }
 
+static void sync_failed_fiber(struct shard *shard, void *argument)
+{
+	struct log *log = argument;
+
+	log_sync_failed(log, log->sync_error);
+	log->syncing = false;
+	log_fail(log, log->sync_error);
+	log_drain_wake(log);
+	log_fiber_end(log);
+}
+
 static void sync_done(struct shard *shard, struct file_op *file_op)
 {
 	struct log *log = container_of(file_op, struct log, sync_op);
 
-	log->syncing = false;
 	file_unref(log->sync_file);
 	log->sync_file = NULL;
-	if (file_op->result < 0) {
-		log_fail(log, (int)file_op->result);
+	if (file_op->result < 0 && !log->sync_error) {
+		log->sync_error = file_op->result == -ENOSPC ? -EIO : (int)file_op->result;
+		if (log_fiber_start(log, sync_failed_fiber) == 0)
+			return;
+	}
+	log->syncing = false;
+	if (log->sync_error) {
+		log_fail(log, log->sync_error);
 	} else if (!log->error && log->sync_generation == log->generation) {
 		log->durable_end = max_of(log->durable_end, log->sync_target);
 	}
@@ -91,7 +107,7 @@ void log_sync_run(struct log *log)
 	struct segment *active = log_active(log), *closed;
 
 	synced_tell(log);
-	if (log->syncing || log->error ||
+	if (log->syncing || log->error || log->sync_error ||
 		(list_is_empty(&log->durable) && list_is_empty(&log->syncs)))
 		return;
 	if (log->readable_end <= log->durable_end)
@@ -253,7 +269,7 @@ int log_snapshot_write(struct log *log, uint8_t *data, size_t size, int64_t offs
 	if (!error) {
 		error = fiber_write(log->shard, file, data, size, 0);
 		if (!error && sync)
-			error = log_file_sync(log->shard, file);
+			error = log_file_sync(log, file);
 		file_unref(file);
 	}
 	if (!error)

@@ -459,7 +459,7 @@ int segment_aborted_flush(struct segment *segment, bool sync)
 		if (!error)
 			segment->aborted_written = from + count;
 		if (!error && sync)
-			error = log_file_sync(shard, file);
+			error = log_file_sync(segment->log, file);
 		file_unref(file);
 	}
 	free(rows);
@@ -495,14 +495,13 @@ int segment_aborted_truncate(struct segment *segment, int64_t offset)
 
 int segment_sync(struct segment *segment)
 {
-	struct shard *shard = segment->log->shard;
 	struct file *file;
 	int error = segment_open_file(segment);
 
 	if (error)
 		return error;
 	file = file_ref(segment->file);
-	error = log_file_sync(shard, file);
+	error = log_file_sync(segment->log, file);
 	file_unref(file);
 	for (int kind = 0; !error && kind < INDEX_KINDS; kind++) {
 		error = index_file_flush(&segment->indexes[kind]);

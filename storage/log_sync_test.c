@@ -1,0 +1,60 @@
+/*
+ * What is left of a sync that failed: the next process must not believe what it finds in memory.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "protocol/errors.h"
+#include "storage/log_fixture.h"
+
+enum { SEEDS = 60 };
+
+static struct world *world;
+static struct host *host;
+
+/* Closes what was recovered; how much there is, and that it goes on. */
+static void found(struct fixture *fixture)
+{
+	*(int64_t *)fixture->argument = log_end(fixture->log);
+	must_geq(fixture_read_all(fixture->log, 0, NULL, NULL), 1);
+}
+
+static void sync_fails(struct fixture *fixture)
+{
+	must_eq(fixture_append_records(fixture->log, 5, 1).error_code, 0);
+	must_eq(fixture_sync(fixture->log), 0);
+	fiber_sleep(fixture->shard, NS_PER_S);
+	/* The write, then its sync. */
+	host_fail_operation(host, 2, EIO);
+	must_eq(fixture_append_records(fixture->log, 20, 6).error_code, KAFKA_KAFKA_STORAGE_ERROR);
+	must_eq(fixture->folder_error, -EIO);
+}
+
+static void life(void (*body)(struct fixture *fixture), int64_t *end, int exit_status)
+{
+	struct fixture fixture;
+
+	fixture_init(&fixture, body, end);
+	fixture.config.flush_messages = 1;
+	must_eq(fixture_run(world, host, &fixture), exit_status);
+}
+
+Test(log_sync, what_a_failed_sync_left_in_memory_is_written_again)
+{
+	int64_t end, later_end, longest = 0;
+
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		world = world_new(&(struct world_options){.seed = seed, .disk_delay_max_ns = 200000});
+		host = world_host_new(world, "a", "10.0.0.1");
+		life(sync_fails, NULL, 1);
+		life(found, &end, 0);
+		must_geq(end, 5);
+		/* What was found was shown, and synced: now it stays. */
+		host_crash(host, CRASH_POWER);
+		life(found, &later_end, 0);
+		must_eq(later_end, end, "seed %lu", (unsigned long)seed);
+		longest = max_of(longest, end);
+		world_free(world);
+	}
+	must_eq(longest, 25, "some find the bytes in memory");
+}
