@@ -61,6 +61,7 @@ static void image_message_run(struct shard *shard, struct task *task)
 
 	/* Images come in order, as one sender's messages do. */
 	here->image = message->image;
+	shared_answers_clear(&here->shared_answers);
 	here->config = message->config;
 	free(message);
 	broker_shard_settings_read(here);
@@ -179,6 +180,7 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 
 	shard_entropy(shard->shard, &seed, sizeof(seed));
 	shard->seed = seed;
+	shared_answers_init(&shard->shared_answers);
 	map_init(&shard->partitions, seed);
 	map_init(&shard->folders, seed);
 	shard->log_store = log_store_new(shard->shard, &store);
@@ -402,6 +404,7 @@ static int broker_shard_done(struct broker_shard *shard, void *argument)
 	ensure(list_is_empty(&shard->connections) && list_is_empty(&shard->image_waiters));
 	timer_stop(shard->shard, &shard->pressure);
 	request_cache_done(shard);
+	shared_answers_done(&shard->shared_answers);
 	group_coordinator_free(shard->groups);
 	fetch_session_cache_free(shard->fetch_sessions);
 	log_store_free(shard->log_store);

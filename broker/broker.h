@@ -11,6 +11,7 @@
 #include "broker/observe/log.h"
 #include "broker/replication/directory_reports.h"
 #include "broker/request.h"
+#include "broker/shared_answer.h"
 #include "runtime/map.h"
 
 struct authorizer;
@@ -84,6 +85,7 @@ struct broker_shard {
 	unsigned partition_fibers;
 	struct fiber *partition_waiter;
 	struct fetch_session_cache *fetch_sessions;
+	struct shared_answers shared_answers; /* of IMAGE */
 	struct group_coordinator *groups;
 	struct broker_metrics metrics;
 };

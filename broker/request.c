@@ -58,6 +58,30 @@ void request_charge(struct request *request)
 	request->charged_bytes = held;
 }
 
+static struct shared_answer_key request_share_key(const struct request *request)
+{
+	return (struct shared_answer_key){.api_key = request->api_key,
+		.version = request->response_version,
+		.listener = request->listener,
+		.options = request->share_options};
+}
+
+bool request_answer_is_shared(struct request *request, uint32_t options)
+{
+	struct broker_shard *home = request->home;
+
+	/* What an authorizer allows differs between principals. */
+	if (home->broker->authorizer || request->shard != home || request->image != home->image)
+		return false;
+	request->share_options = options;
+	struct shared_answer_key key = request_share_key(request);
+	request->shared = shared_answer_find(&home->shared_answers, &key);
+	request->shares = !request->shared;
+	if (request->shared)
+		request->beside_bytes += request->shared->size_bytes;
+	return request->shared != NULL;
+}
+
 void request_free(struct request *request)
 {
 	struct broker_shard *home = request->home;
@@ -71,6 +95,8 @@ void request_free(struct request *request)
 	if (request->release)
 		request->release(request);
 	image_unref(request->image);
+	shared_answer_unref(request->shared);
+	request->shared = NULL;
 	buffer_unref(home->shard, request->frame);
 	request->frame = NULL;
 	if (request->charged_bytes > 0)
@@ -274,7 +300,8 @@ static int request_encode(struct request *request)
 	result = schema_encode(&response_header_schema,
 		response_header_version(request->api, request->response_version), &header, &output,
 		&error);
-	if (result == 0)
+	size_t body_at = output.size;
+	if (result == 0 && !request->shared)
 		result = schema_encode(request->api->response, request->response_version,
 			request->response, &output, &error);
 	if (result < 0) {
@@ -285,14 +312,23 @@ static int request_encode(struct request *request)
 			log_text("reason", error.reason));
 		return result;
 	}
-	size_t total = output_total_size(&output) - 4;
+	size_t shared_size = request->shared ? request->shared->size_bytes : 0;
+	size_t total = output_total_size(&output) + shared_size - 4;
 	if (total > INT32_MAX)
 		return -EMSGSIZE;
+	/* Of an image that is history by now, nobody else wants it. */
+	if (request->shares && request->image == request->home->image) {
+		struct shared_answer_key key = request_share_key(request);
+		ensure(output.gap_count == 0);
+		shared_answer_keep(&request->home->shared_answers, &key,
+			(struct bytes){.data = output.data + body_at,
+				.size = (int32_t)(output.size - body_at)});
+	}
 	store_be32(output.data, (uint32_t)total);
 	request->response_size = total + 4;
 
 	struct piece *pieces =
-		request_alloc(request, sizeof(*pieces) * (size_t)(2 * output.gap_count + 1));
+		request_alloc(request, sizeof(*pieces) * (size_t)(2 * output.gap_count + 2));
 	if (!pieces)
 		return -ENOMEM;
 	uint32_t count = 0;
@@ -309,6 +345,8 @@ static int request_encode(struct request *request)
 	if (output.size > at)
 		pieces[count++] =
 			(struct piece){.data = output.data + at, .size = output.size - at};
+	if (request->shared)
+		pieces[count++] = (struct piece){.data = request->shared->body, .size = shared_size};
 	request->pieces = pieces;
 	request->piece_count = count;
 	return 0;

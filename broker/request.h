@@ -23,6 +23,7 @@
 struct broker_shard;
 struct connection;
 struct image;
+struct shared_answer;
 struct handler_row;
 
 enum request_state {
@@ -76,6 +77,9 @@ struct request {
 						     the response has left */
 	void *context;				  /* the handler's own */
 
+	struct shared_answer *shared; /* the response's body instead of RESPONSE: one reference */
+	bool shares; /* others may get the body that is encoded, with the same options */
+	uint32_t share_options;
 	struct piece *pieces; /* the encoded response */
 	uint32_t piece_count;
 	size_t response_size;
@@ -84,6 +88,10 @@ struct request {
 /* Encodes the response and queues it behind those of earlier requests; from any shard, as the
  * handler's last act. */
 void request_complete(struct request *request);
+/* Says that the response follows from nothing but the version, the listener, the shard's image and
+ * OPTIONS (the API's own). True when it was encoded for somebody else before: the handler goes on
+ * with request_complete. Otherwise the handler makes it, and what it makes is kept for others. */
+bool request_answer_is_shared(struct request *request, uint32_t options);
 /* Ends it without a response and closes the connection: for what Kafka answers by disconnecting.
  * REASON is for the log. */
 void request_disconnect(struct request *request, const char *reason);

@@ -102,6 +102,10 @@ void handle_api_versions(struct request *request)
 		request_complete(request);
 		return;
 	}
+	if (request_answer_is_shared(request, 0)) {
+		request_complete(request);
+		return;
+	}
 	if (!fill_api_keys(request, response) ||
 		(request->version >= 3 && !fill_features(request, response))) {
 		request_out_of_memory(request);

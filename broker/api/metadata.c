@@ -242,6 +242,17 @@ out:
 	return done;
 }
 
+/* An answer with all topics is the same for everybody who asks for as much about them. */
+static bool metadata_is_shared(struct request *request)
+{
+	const struct metadata_request *message = request->message;
+
+	return metadata_is_all_topics(request) &&
+	       request_answer_is_shared(request,
+		       (message->include_topic_authorized_operations ? 1u : 0u) |
+			       (message->include_cluster_authorized_operations ? 2u : 0u));
+}
+
 static void metadata_answer(struct request *request)
 {
 	const struct metadata_request *message = request->message;
@@ -340,6 +351,10 @@ void handle_metadata(struct request *request)
 				str_is_null(name) ? STR("") : name, &message->topics[j].topic_id,
 				KAFKA_INVALID_REQUEST);
 		}
+		request_complete(request);
+		return;
+	}
+	if (metadata_is_shared(request)) {
 		request_complete(request);
 		return;
 	}
