@@ -103,6 +103,12 @@ static void fetch_at_home(struct part *part_base, struct partition *partition)
 		part_return(part_base);
 		return;
 	}
+	/* Nothing new: most partitions of a session. */
+	if (want->offset == part->seen_end && want->offset >= part->log_start &&
+		log_is_usable(partition->log)) {
+		part_return(part_base);
+		return;
+	}
 	part->read.offset = want->offset;
 	part->read.end = part->seen_end;
 	part->read.max_bytes =
@@ -169,7 +175,8 @@ static void fetch_piece_drop(struct fetch_part *part)
 	part->piece = (struct piece){0};
 	part->first_batch_size = 0;
 	log_read_done(&part->read);
-	record_buffer_done(&part->converted);
+	if (part->converted)
+		record_buffer_done(part->converted);
 }
 
 static void fetch_part_back(struct part *part_base)
@@ -428,20 +435,39 @@ static void fetch_answer(struct fetch *fetch)
 
 /* ---- the request ---- */
 
+/* What holds for all partitions of a topic; they mostly follow one another in a plan. */
+struct fetch_topic {
+	const struct fetch_key *key; /* NULL: none yet */
+	const struct image_topic *topic;
+	bool may_read;
+};
+
+static void fetch_topic_resolve(struct request *request, const struct fetch_plan *plan,
+	const struct fetch_key *key, struct fetch_topic *found)
+{
+	if (found->key && uuid_equal(&found->key->topic_id, &key->topic_id) &&
+		str_equal(found->key->topic, key->topic))
+		return;
+	found->key = key;
+	found->topic = plan->uses_topic_ids ? image_topic_by_id(request->image, &key->topic_id)
+					    : image_topic_by_name(request->image, key->topic);
+	found->may_read = plan->is_follower
+				  ? authorize_cluster(request, ACL_CLUSTER_ACTION)
+				  : authorize(request, ACL_READ, RESOURCE_TOPIC,
+					    found->topic ? found->topic->name : key->topic);
+}
+
 /* The topic of WANT in the image, and whether it may be read: Kafka's error, or 0. */
-static int16_t fetch_resolve(
-	struct request *request, const struct fetch_plan *plan, struct fetch_want *want)
+static int16_t fetch_resolve(struct request *request, const struct fetch_plan *plan,
+	struct fetch_want *want, struct fetch_topic *found)
 {
 	const struct fetch_request *message = request->message;
-	const struct image_topic *topic =
-		plan->uses_topic_ids ? image_topic_by_id(request->image, &want->key.topic_id)
-				     : image_topic_by_name(request->image, want->key.topic);
-	struct str name = topic ? topic->name : want->key.topic;
 
+	fetch_topic_resolve(request, plan, &want->key, found);
+	const struct image_topic *topic = found->topic;
 	if (plan->uses_topic_ids && !topic)
 		return KAFKA_UNKNOWN_TOPIC_ID;
-	if (plan->is_follower ? !authorize_cluster(request, ACL_CLUSTER_ACTION)
-			      : !authorize(request, ACL_READ, RESOURCE_TOPIC, name))
+	if (!found->may_read)
 		return KAFKA_TOPIC_AUTHORIZATION_FAILED;
 	if (!topic || want->key.index < 0 ||
 		want->key.index >= (int32_t)image_partition_count(topic))
@@ -528,10 +554,11 @@ static void fetch_begin(struct request *request)
 	fetch->deadline_ns =
 		shard_now_ns(shard->shard) + (uint64_t)max_of(message->max_wait_ms, 0) * NS_PER_MS;
 
+	struct fetch_topic topic = {0};
 	for (uint32_t i = 0; i < fetch->plan.want_count; i++) {
 		struct fetch_want *want = &fetch->plan.wants[i];
 		/* What is refused doesn't shorten a long poll for the rest, as in Kafka. */
-		want->refused = fetch_resolve(request, &fetch->plan, want);
+		want->refused = fetch_resolve(request, &fetch->plan, want, &topic);
 		if (want->refused)
 			continue;
 		struct fetch_part *part = &fetch->parts[fetch->part_count++];

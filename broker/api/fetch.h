@@ -42,7 +42,7 @@ struct fetch_want {
 	bool is_stranger;	 /* a follower asks that is no replica */
 	const struct image_topic *topic; /* in the request's image; NULL when refused */
 	struct fetch_part *part; /* NULL when refused */
-	struct fetch_session_partition *cached; /* of an incremental session */
+	struct fetch_session_partition *cached; /* of an incremental fetch; gone when the session has moved on */
 };
 
 enum fetch_kind {
@@ -56,7 +56,7 @@ struct fetch_plan {
 	enum fetch_kind kind;
 	int16_t error; /* of the whole */
 	int32_t session_id, session_epoch;
-	struct fetch_session *session; /* incremental */
+	uint64_t session_serial; /* of an incremental fetch */
 	struct fetch_want *wants;
 	uint32_t want_count;
 	bool uses_topic_ids, is_follower;

@@ -49,7 +49,7 @@ static void conversion_work(struct offload_op *op)
 
 	conversion->error =
 		message_set_down_convert(conversion->context, conversion->data, conversion->size,
-			magic, part->want->offset, decompressed_limit, &part->converted, &used);
+			magic, part->want->offset, decompressed_limit, part->converted, &used);
 }
 
 static void conversion_worked(struct shard *shard, struct offload_op *op)
@@ -64,10 +64,10 @@ static void conversion_worked(struct shard *shard, struct offload_op *op)
 	if (conversion->error < 0) {
 		part->error = batch_error_code(conversion->error);
 	} else {
-		part->piece.data = part->converted.data;
-		part->piece.size = part->converted.size;
-		conversion->budget -= (int64_t)part->converted.size;
-		conversion->request->beside_bytes += part->converted.size;
+		part->piece.data = part->converted->data;
+		part->piece.size = part->converted->size;
+		conversion->budget -= (int64_t)part->converted->size;
+		conversion->request->beside_bytes += part->converted->size;
 	}
 	conversion->place++;
 	conversion_next(conversion);
@@ -110,13 +110,14 @@ static void conversion_next(struct fetch_conversion *conversion)
 			(size_t)max_of((uint32_t)CONVERT_SLICE_MAX, part->first_batch_size));
 		if (conversion->budget <= 0 && conversion->place > 0)
 			size = 0; /* the limit is reached: nothing more in this response */
-		conversion->data = size > 0 ? malloc(size) : NULL;
+		part->converted = request_new(conversion->request, struct record_buffer);
+		conversion->data = size > 0 && part->converted ? malloc(size) : NULL;
 		if (!conversion->data) {
 			file_unref(part->piece.file);
 			part->piece = (struct piece){0};
 			continue;
 		}
-		record_buffer_init(&part->converted, size * CONVERT_GROWTH + CONVERT_EXTRA);
+		record_buffer_init(part->converted, size * CONVERT_GROWTH + CONVERT_EXTRA);
 		conversion->read.done = conversion_read_done;
 		file_read(shard, &conversion->read, part->piece.file, conversion->data, size,
 			part->piece.offset);

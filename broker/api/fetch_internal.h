@@ -32,7 +32,7 @@ struct fetch_part {
 	int32_t diverging_epoch;
 	int64_t diverging_end;
 	struct piece piece;		/* the slice; FILE holds a reference */
-	struct record_buffer converted; /* instead of the slice, for old versions */
+	struct record_buffer *converted; /* instead of the slice, for old versions; else NULL */
 	uint32_t first_batch_size;
 };
 

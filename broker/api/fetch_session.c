@@ -31,6 +31,7 @@ struct fetch_session {
 	struct map_node node;  /* by id */
 	struct list_node used; /* least recently used first */
 	int32_t id, epoch;
+	uint64_t serial; /* no other session of the cache ever has it, as one may an id */
 	bool uses_topic_ids, is_follower;
 	int64_t created_ms, used_ms;
 	struct map partitions;
@@ -355,7 +356,9 @@ static int plan_read_session(
 		want->last_fetched_epoch = partition->last_fetched_epoch;
 		want->log_start = partition->log_start;
 		want->max_bytes = partition->max_bytes;
+		want->cached = partition;
 	}
+	plan->session_serial = session->serial;
 	return 0;
 }
 
@@ -425,6 +428,7 @@ static void session_create(struct fetch_session_cache *cache, struct fetch_plan 
 	if (!session)
 		return; /* a client does without */
 	session->id = cache_draw_id(cache);
+	session->serial = cache->drawn;
 	session->epoch = epoch_next(EPOCH_INITIAL);
 	session->uses_topic_ids = plan->uses_topic_ids;
 	session->is_follower = plan->is_follower;
@@ -497,7 +501,8 @@ int fetch_plan_respond(struct fetch_session_cache *cache, struct fetch_plan *pla
 		return error;
 	if (plan->kind == FETCH_INCREMENTAL) {
 		session = cache_find(cache, plan->session_id);
-		if (!session || session->epoch != epoch_next(plan->session_epoch)) {
+		if (!session || session->serial != plan->session_serial ||
+			session->epoch != epoch_next(plan->session_epoch)) {
 			/* Another fetch has used it meanwhile. */
 			response->error_code = KAFKA_INVALID_FETCH_SESSION_EPOCH;
 			response->session_id = plan->session_id;
@@ -512,13 +517,9 @@ int fetch_plan_respond(struct fetch_session_cache *cache, struct fetch_plan *pla
 	/* Consecutive partitions of a topic share its entry. */
 	for (uint32_t i = 0; i < plan->want_count; i++) {
 		const struct fetch_want *want = &plan->wants[order[i]];
-		if (session) {
-			struct fetch_session_partition *partition =
-				session_find(session, &want->key);
-			if (partition &&
-				!session_partition_answer(session, partition, &data[order[i]]))
-				continue;
-		}
+		/* In this epoch the session's partitions are still those that the plan saw. */
+		if (session && !session_partition_answer(session, want->cached, &data[order[i]]))
+			continue;
 		order[included++] = order[i];
 	}
 	for (uint32_t i = 0; i < included; i++) {
