@@ -168,7 +168,7 @@ int log_epoch_assign(struct log *log, int32_t epoch, int64_t start_offset)
 	int changed = epoch_cache_assign(&log->epochs, epoch, start_offset);
 
 	if (changed > 0)
-		log_epochs_changed(log);
+		log_epochs_grown(log);
 	return min_of(changed, 0);
 }
 

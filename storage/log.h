@@ -113,7 +113,9 @@ struct log_open {
 	int64_t recovery_point; /* of the checkpoint files; 0 when not listed */
 	int64_t log_start;
 	int64_t high_watermark;
-	void *owner; /* log_owner() */
+	bool durable_appends; /* they are asked for as durable: what recovery finds is synced before
+				 it is shown. As with flush.messages */
+	void *owner;	      /* log_owner() */
 };
 
 /* What opening found wrong and did about it; all zero after a clean start. */

@@ -409,7 +409,7 @@ static int16_t append_accept(struct log *log, struct log_append *op, bool *ret_d
 	}
 	ensure(op->last_offset >= log->end && op->last_offset - active->base_offset <= INT32_MAX);
 	if (private->epoch_changes)
-		log_epochs_changed(log);
+		log_epochs_grown(log);
 	private->after = log->accepted;
 	log->end = op->last_offset + 1;
 	log->end_is_gap = false;

@@ -28,22 +28,25 @@ static int folder_topic_id(struct log *log, const char *path, struct uuid *ret_i
 	return 0;
 }
 
-int opening_claim(struct log *log, const struct uuid *topic_id)
+int opening_claim(struct opening *opening)
 {
 	char text[PARTITION_METADATA_TEXT_SIZE + 1], path[SEGMENT_PATH_SIZE_MAX];
-	struct uuid found;
+	const struct uuid *topic_id = &opening->ask->topic_id;
+	struct log *log = opening->log;
+	struct uuid found = UUID_ZERO;
 	int error = fiber_make_folder(log->shard, log->path);
 
-	if (error == -EEXIST)
-		error = 0;
-	else if (error == 0)
+	if (error == 0)
 		error = fiber_sync_folder(log->shard, log->folder);
+	if (error == 0 || error == -EEXIST)
+		error = opening_list(opening);
 	if (error || uuid_is_zero(topic_id))
 		return error;
 	if ((size_t)snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path) >=
 		sizeof(path))
 		return -ENAMETOOLONG;
-	error = folder_topic_id(log, path, &found);
+	if (opening_has_name(opening, PARTITION_METADATA_FILE_NAME))
+		error = folder_topic_id(log, path, &found);
 	if (error || uuid_equal(&found, topic_id))
 		return error;
 	if (!uuid_is_zero(&found))
@@ -178,11 +181,8 @@ int opening_settle(struct opening *opening)
 	return error;
 }
 
-bool opening_has(const struct opening *opening, int64_t base_offset, enum log_file_kind kind)
+bool opening_has_name(const struct opening *opening, const char *name)
 {
-	char name[NAME_FILE_SIZE_MAX];
-
-	log_file_name_print(name, base_offset, kind, LOG_FILE_LIVE);
 	for (uint32_t low = 0, high = opening->listing->count; low < high;) {
 		uint32_t middle = low + (high - low) / 2;
 		int order = strcmp(opening->listing->entries[middle].name, name);
@@ -195,6 +195,14 @@ bool opening_has(const struct opening *opening, int64_t base_offset, enum log_fi
 			high = middle;
 	}
 	return false;
+}
+
+bool opening_has(const struct opening *opening, int64_t base_offset, enum log_file_kind kind)
+{
+	char name[NAME_FILE_SIZE_MAX];
+
+	log_file_name_print(name, base_offset, kind, LOG_FILE_LIVE);
+	return opening_has_name(opening, name);
 }
 
 int opening_segments_find(struct opening *opening)
@@ -240,6 +248,8 @@ int opening_segments_find(struct opening *opening)
 			segment->tail.size = (uint32_t)size;
 			segment->modified_ms = modified_ms;
 			segment->synced = true;
+			segment->aborted_loaded = !opening_has(
+				opening, name.base_offset, LOG_FILE_TRANSACTION_INDEX);
 			error = log_segment_add(log, segment);
 			if (error)
 				segment_unref(segment);

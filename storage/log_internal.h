@@ -13,6 +13,7 @@ enum {
 	LOG_RING_SIZE =
 		64, /* batches of the tail that are found without the disk; a power of two */
 	LOG_WRITE_PARTS_MAX = 64,   /* operations gathered into one write */
+	LOG_SCAN_SIZE = 256 << 10,  /* read at a time in a recovery; a larger batch takes more */
 	LOG_LOOKUP_FIBERS_MAX = 32, /* questions of one shard that wait for the disk at a time */
 };
 
@@ -34,7 +35,9 @@ struct log_store {
 	struct list open_segments; /* least recently used first */
 	uint32_t open_files;
 	struct compress_context *compress;
-	struct list free_checks; /* struct log_check, for checks on other threads */
+	struct list scan_buffers; /* struct log_scan_buffer, while logs are opened */
+	uint32_t openings;	  /* logs that are being opened */
+	struct list free_checks;  /* struct log_check, for checks on other threads */
 	uint32_t free_check_count;
 	struct list lookups; /* that need the disk */
 	uint32_t lookup_fibers;
@@ -44,6 +47,12 @@ struct log_store {
 	struct timer housekeeping;
 	bool housekeeping_runs, freed;
 	uint64_t next_retention_ns, next_expiry_ns;
+};
+
+/* A buffer for reading what may be damaged, from one recovery to the next. */
+struct log_scan_buffer {
+	struct list_node node;
+	uint8_t bytes[LOG_SCAN_SIZE];
 };
 
 /* What is to be unlinked. */
@@ -107,7 +116,7 @@ struct log {
 
 	struct producer_state producers;
 	struct epoch_cache epochs;
-	bool epochs_dirty, epochs_writing;
+	bool epochs_dirty, epochs_writing, epochs_queued; /* the latter: a fiber is about to write */
 	int64_t *snapshots; /* offsets of the .snapshot files, ascending */
 	uint32_t snapshot_count, snapshot_capacity;
 	int64_t snapshot_offset; /* of the last one taken */
@@ -237,7 +246,15 @@ int log_checkpoint(struct log *log);
 /* Sets the timer for flush.ms by what is unsynced, or stops it. */
 void log_flush_schedule(struct log *log);
 void log_flush_due(struct shard *shard, struct timer *timer);
-/* Begins to write leader-epoch-checkpoint in the background. */
+/*
+ * An epoch was added. The batches say so too, and behind the recovery point they are read again: so
+ * leader-epoch-checkpoint is written with the next checkpoint, or when the log is closed.
+ */
+static inline void log_epochs_grown(struct log *log)
+{
+	log->epochs_dirty = true;
+}
+/* What the file says does not hold any more: begins to write it in the background. */
 void log_epochs_changed(struct log *log);
 /* (fiber) */
 int log_epochs_write(struct log *log);
@@ -247,6 +264,8 @@ int log_snapshot_take(struct log *log, uint8_t **ret_data, size_t *ret_size, int
 /* (fiber) Frees DATA. */
 int log_snapshot_write(struct log *log, uint8_t *data, size_t size, int64_t offset, bool sync);
 int log_snapshot_note(struct log *log, int64_t offset);
+/* The next checkpoint takes a snapshot, however little was appended since the last. */
+void log_snapshot_want(struct log *log);
 /* (fiber) Removes the files of snapshots in [FROM, TO). */
 int log_snapshots_remove(struct log *log, int64_t from, int64_t to);
 /* (fiber) Removes snapshots that stand at no segment's start, but for the newest. */
@@ -290,6 +309,9 @@ int log_segment_close(struct log *log, struct segment *segment);
 /* ---- log_store.c ---- */
 
 void log_store_reap(struct log_store *store);
+/* Around the opening of a log: with the last one the buffers of recoveries go. */
+void log_store_opening_begin(struct log_store *store);
+void log_store_opening_end(struct log_store *store);
 /* PATH is unlinked after the delay: a file, or a folder with all its files. Without memory it is
  * left for the next start. */
 void log_store_bury(struct log_store *store, const char *path, bool is_folder, int64_t delay_ms);

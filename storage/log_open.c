@@ -76,14 +76,12 @@ static int log_load(struct opening *opening)
 	int64_t end = 0;
 	int error;
 
-	error = opening_claim(log, &ask->topic_id);
-	if (!error)
-		error = opening_list(opening);
+	error = opening_claim(opening);
 	if (!error)
 		error = opening_settle(opening);
 	if (!error)
 		error = opening_segments_find(opening);
-	if (!error)
+	if (!error && opening_has_name(opening, "leader-epoch-checkpoint"))
 		error = epochs_load(log);
 	if (error)
 		return error;
@@ -141,9 +139,9 @@ static int log_load(struct opening *opening)
 		error = log_producers_load(log, end);
 	if (!error)
 		error = log_snapshots_tidy(log);
-	/* Of an empty log there is nothing to keep. */
-	if (!error && opening->recovery.segments_scanned)
-		error = log_producers_keep(log);
+	/* What was read from batches need not be read again. */
+	if (opening->recovery.segments_scanned && log->producers.count > 0)
+		log_snapshot_want(log);
 	producer_state_replicated(&log->producers, log->high_watermark);
 	log->accepted = active->tail;
 	if (log->recovery_point < end)
@@ -208,7 +206,12 @@ static struct log *log_new(struct log_store *store, const struct log_open *ask)
 int log_open(struct log_store *store, const struct log_open *ask, struct log **ret_log,
 	struct log_recovery *ret_recovery)
 {
-	struct opening opening = {.ask = ask, .recovery.dropped_from_offset = -1};
+	struct opening opening = {
+		.ask = ask,
+		.recovery.dropped_from_offset = -1,
+		.sync_recovered =
+			ask->durable_appends || ask->config.flush_messages < INT64_MAX,
+	};
 	int error;
 
 	ensure(fiber_current(store->shard));
@@ -218,7 +221,9 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 	if (!opening.log)
 		return -ENOMEM;
 	opening.log->loading = true;
+	log_store_opening_begin(store);
 	error = log_load(&opening);
+	log_store_opening_end(store);
 	opening.log->loading = false;
 	path_listing_free(opening.listing);
 	if (!error && opening.log->error)
@@ -226,8 +231,6 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 	/* The folder may have failed meanwhile, by another log: that only told the logs it knew. */
 	if (!error && log_store_folder_find(store, ask->folder))
 		error = -EIO;
-	if (!error && opening.log->epochs_dirty)
-		error = log_epochs_write(opening.log);
 	if (error) {
 		/* Damaged bytes and a foreign folder are told to who asked; what the disk refuses
 		 * fails the folder. */

@@ -14,15 +14,18 @@ struct opening {
 	struct path_listing *listing;
 	bool producers_loaded; /* recovery carries them along */
 	bool sync_failed;      /* what recovery reads may be in memory alone: it writes it again */
+	bool sync_recovered;   /* what recovery finds is shown only when it is on the disk */
 };
 
 /* ---- log_folder.c ---- */
 
-/* (fiber) Makes the folder, or finds it: its name, and which topic it belongs to, are durable
- * before anything is in it. -EEXIST: it is another topic's. */
-int opening_claim(struct log *log, const struct uuid *topic_id);
+/* (fiber) Makes the folder, or finds it, and lists it: its name, and which topic it belongs to, are
+ * durable before anything is in it. -EEXIST: it is another topic's. */
+int opening_claim(struct opening *opening);
 /* (fiber) Reads the folder's listing, again where there is one. */
 int opening_list(struct opening *opening);
+/* Is there a file of that name, by the listing? */
+bool opening_has_name(const struct opening *opening, const char *name);
 /* Is there a live file of KIND at BASE_OFFSET, by the listing? */
 bool opening_has(const struct opening *opening, int64_t base_offset, enum log_file_kind kind);
 /* (fiber) Removes and completes what a stop in the middle of a deletion or of compaction left. */

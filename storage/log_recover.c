@@ -9,30 +9,39 @@
 
 #include "storage/log_opening.h"
 
-enum {
-	SCAN_SIZE = 1 << 20,
-	YIELD_BATCHES = 256,
-};
+enum { YIELD_BATCHES = 256 };
 
 /* ---- scanning ---- */
 
 struct scan {
 	struct segment *segment;
-	uint8_t *buffer;
+	struct log_scan_buffer *shared; /* with other recoveries: pages that were touched once */
+	uint8_t *buffer;		/* the same, or a larger one for a larger batch */
 	size_t capacity;
 	uint64_t position, size; /* of what the buffer holds */
 };
 
 static int scan_begin(struct scan *scan, struct segment *segment)
 {
-	*scan = (struct scan){.segment = segment, .capacity = SCAN_SIZE};
-	scan->buffer = malloc(SCAN_SIZE);
-	return scan->buffer ? 0 : -ENOMEM;
+	struct list_node *node = list_pop_front(&segment->log->store->scan_buffers);
+	struct log_scan_buffer *shared =
+		node ? container_of(node, struct log_scan_buffer, node) : malloc(sizeof(*shared));
+
+	if (!shared)
+		return -ENOMEM;
+	shared->node = (struct list_node){0};
+	*scan = (struct scan){.segment = segment,
+		.shared = shared,
+		.buffer = shared->bytes,
+		.capacity = LOG_SCAN_SIZE};
+	return 0;
 }
 
 static void scan_end(struct scan *scan)
 {
-	free(scan->buffer);
+	if (scan->buffer != scan->shared->bytes)
+		free(scan->buffer);
+	list_push_front(&scan->segment->log->store->scan_buffers, &scan->shared->node);
 }
 
 /* SIZE bytes at POSITION in memory: 1, 0 when the file ends before, or a negative errno. */
@@ -42,11 +51,14 @@ static int scan_bytes(struct scan *scan, uint64_t position, size_t size, const u
 
 	if (position < scan->position || position + size > scan->position + scan->size) {
 		if (size > scan->capacity) {
-			uint8_t *grown = realloc(scan->buffer, size);
+			uint8_t *larger = malloc(size);
 
-			if (!grown)
+			if (!larger)
 				return -ENOMEM;
-			scan->buffer = grown;
+			if (scan->buffer != scan->shared->bytes)
+				free(scan->buffer);
+			scan->buffer = larger;
+			scan->size = 0;
 			scan->capacity = size;
 		}
 		got = segment_read(scan->segment, scan->buffer, scan->capacity, position);
@@ -243,7 +255,7 @@ static int segment_rewrite(struct segment *segment, uint8_t *buffer, uint64_t fr
 	int64_t moved = 0;
 
 	while (from < to && moved >= 0) {
-		size_t size = (size_t)min_of(to - from, (uint64_t)SCAN_SIZE);
+		size_t size = (size_t)min_of(to - from, (uint64_t)LOG_SCAN_SIZE);
 
 		moved = segment_read(segment, buffer, size, from);
 		if (moved >= 0)
@@ -348,17 +360,25 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	segment->tail = tail;
 	segment->tail_known = true;
 	segment->synced = false;
+	/* The active segment's are extended to their full size soon. */
 	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
-		error = index_file_trim(&segment->indexes[kind]);
+		error = segment == log_active(log) ? index_file_flush(&segment->indexes[kind])
+						   : index_file_trim(&segment->indexes[kind]);
 	if (!error)
 		error = segment_aborted_flush(segment, false);
 	/*
 	 * What was read may be in the page cache alone: a process that was killed wrote it and never
-	 * synced it. From now on it is shown, and a retry is answered as a duplicate; so it must not
-	 * go with the power. Once for each such segment.
+	 * synced it. From now on it is shown, and a retry is answered as a duplicate: where an answer
+	 * promises that the record is on the disk, it must not go with the power. Elsewhere the
+	 * background sync takes it along. But what was cut off must not come back behind new batches,
+	 * and a snapshot at the next segment will say that this one is whole.
 	 */
-	if (!error && tail.size > 0)
-		error = log_file_sync(log, segment->file);
+	if (!error && (*ret_cut || segment != log_active(log) || opening->sync_failed ||
+			      (opening->sync_recovered && tail.size > 0))) {
+		error = segment_open_file(segment);
+		if (!error)
+			error = log_file_sync(log, segment->file);
+	}
 	*ret_next = next;
 	return error;
 }

@@ -44,6 +44,7 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 	list_init(&store->lookups);
 	list_init(&store->graves);
 	list_init(&store->free_appends);
+	list_init(&store->scan_buffers);
 	list_init(&store->free_checks);
 	store->compress = compress_context_new();
 	if (!store->compress) {
@@ -104,6 +105,22 @@ void log_store_reap(struct log_store *store)
 			break;
 		segment_close_files(container_of(node, struct segment, open_node));
 	}
+}
+
+void log_store_opening_begin(struct log_store *store)
+{
+	store->openings++;
+}
+
+void log_store_opening_end(struct log_store *store)
+{
+	struct list_node *node;
+
+	ensure(store->openings > 0);
+	if (--store->openings > 0)
+		return;
+	while ((node = list_pop_front(&store->scan_buffers)))
+		free(container_of(node, struct log_scan_buffer, node));
 }
 
 int log_fiber_start(struct log *log, void (*body)(struct shard *shard, void *log))
@@ -187,7 +204,7 @@ static bool sync_is_due(const struct log *log, uint64_t now_ns)
 {
 	int64_t wait_ms = log->store->options.background_sync_ms;
 
-	if (log->unsynced_since_ns == 0 && !log->epochs_dirty)
+	if (log->unsynced_since_ns == 0)
 		return false;
 	return now_ns - log->unsynced_since_ns >= (uint64_t)wait_ms * NS_PER_MS;
 }

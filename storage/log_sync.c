@@ -193,8 +193,10 @@ int log_epochs_write(struct log *log)
 static void epochs_fiber(struct shard *shard, void *argument)
 {
 	struct log *log = argument;
-	int error = log_epochs_write(log);
+	int error;
 
+	log->epochs_queued = false;
+	error = log_epochs_write(log);
 	/* On a full disk it stays dirty and goes with a later checkpoint. */
 	if (error && error != -ENOSPC && !log_error_is_passing(error) && !log->error)
 		log_fail(log, error);
@@ -203,12 +205,10 @@ static void epochs_fiber(struct shard *shard, void *argument)
 
 void log_epochs_changed(struct log *log)
 {
-	if (log->epochs_dirty)
-		return;
 	log->epochs_dirty = true;
 	/* Without memory for a fiber it goes with the next checkpoint. */
-	if (!log->epochs_writing && !log->closing && !log->loading)
-		log_fiber_start(log, epochs_fiber);
+	if (!log->epochs_queued && !log->epochs_writing && !log->closing && !log->loading)
+		log->epochs_queued = log_fiber_start(log, epochs_fiber) == 0;
 }
 
 /* ---- snapshots of the producers ---- */
@@ -244,6 +244,11 @@ int log_snapshot_note(struct log *log, int64_t offset)
 	log->snapshots[place] = offset;
 	log->snapshot_count++;
 	return 0;
+}
+
+void log_snapshot_want(struct log *log)
+{
+	log->snapshot_bytes = SNAPSHOT_INTERVAL_BYTES + 1;
 }
 
 int log_snapshot_take(struct log *log, uint8_t **ret_data, size_t *ret_size, int64_t *ret_offset)

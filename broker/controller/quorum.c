@@ -379,6 +379,7 @@ static int open_log(struct quorum *quorum, int64_t log_start_floor)
 		.partition = 0,
 		.clean = quorum->ask.clean,
 		.log_start = log_start_floor,
+		.durable_appends = true,
 		.owner = quorum,
 	};
 	struct log_recovery recovery;
