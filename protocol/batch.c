@@ -75,12 +75,14 @@ bool batch_begins(const uint8_t *data, size_t available)
 	return available < BATCH_PEEK_SIZE || data[BATCH_MAGIC] <= 2;
 }
 
-int batch_header_parse(const uint8_t *data, size_t available, struct batch_header *ret_header)
+/* What stands before every magic's own fields. 0 with *RET_SIZE, the batch's; -EAGAIN when there is not
+ * yet enough of it. */
+static inline int header_begin(const uint8_t *data, size_t available, int32_t *ret_size)
 {
 	/* Offset, length, crc, magic, attributes, timestamp (from 1), key and value sizes. */
 	static const uint8_t size_min[] = {BATCH_SIZE_MIN, BATCH_SIZE_MIN + 8, BATCH_HEADER_SIZE};
-	struct batch_header header;
 	int32_t length;
+	uint8_t magic;
 
 	if (available < BATCH_OVERHEAD)
 		return -EAGAIN;
@@ -89,35 +91,46 @@ int batch_header_parse(const uint8_t *data, size_t available, struct batch_heade
 		return BATCH_ERROR_CORRUPT;
 	if (available < BATCH_PEEK_SIZE)
 		return -EAGAIN;
-	header.magic = data[BATCH_MAGIC];
-	if (header.magic > 2)
+	magic = data[BATCH_MAGIC];
+	if (magic > 2 || length + BATCH_OVERHEAD < size_min[magic])
 		return BATCH_ERROR_CORRUPT;
-	header.size = length + BATCH_OVERHEAD;
-	if (header.size < size_min[header.magic])
-		return BATCH_ERROR_CORRUPT;
-	if (available < size_min[header.magic])
+	if (available < size_min[magic])
 		return -EAGAIN;
-	if (header.magic == 2)
-		header_parse_v2(data, &header);
-	else
-		header_parse_legacy(data, &header);
-	*ret_header = header;
+	*ret_size = length + BATCH_OVERHEAD;
 	return 0;
+}
+
+static inline void header_fill(const uint8_t *data, int32_t size, struct batch_header *header)
+{
+	header->size = size;
+	header->magic = data[BATCH_MAGIC];
+	if (header->magic == 2)
+		header_parse_v2(data, header);
+	else
+		header_parse_legacy(data, header);
+}
+
+int batch_header_parse(const uint8_t *data, size_t available, struct batch_header *ret_header)
+{
+	int32_t size;
+	int error = header_begin(data, available, &size);
+
+	if (!error)
+		header_fill(data, size, ret_header);
+	return error;
 }
 
 int64_t batch_next(const uint8_t *data, size_t size, struct batch_header *ret_header)
 {
-	struct batch_header header;
-	int error = batch_header_parse(data, size, &header);
+	int32_t batch_size;
+	int error = header_begin(data, size, &batch_size);
 
-	if (error == -EAGAIN)
-		return 0;
 	if (error)
-		return error;
-	if ((size_t)header.size > size)
+		return error == -EAGAIN ? 0 : error;
+	if ((size_t)batch_size > size)
 		return 0;
-	*ret_header = header;
-	return header.size;
+	header_fill(data, batch_size, ret_header);
+	return batch_size;
 }
 
 int batch_check(const uint8_t *data, const struct batch_header *header)

@@ -159,14 +159,12 @@ static void record_error_add(struct validation *validation, const struct record 
 
 /* One record against the rules (LogValidator.validateRecord): false when it was put on the list of
  * errors. */
-static bool record_check(struct validation *validation, const struct batch_header *header,
+static inline bool record_check(struct validation *validation, const struct batch_header *header,
 	const struct record *record, int32_t index)
 {
 	const struct batch_rules *rules = validation->rules;
-	/* Kafka steps over keys and values only where it expects to keep the compressed bytes. */
-	bool skimmed = header->magic == 2 && batch_is_compressed(header) &&
-		       target_compression(rules, validation->verdict) == batch_compression(header);
 	enum batch_record_problem problem;
+	bool skimmed;
 
 	if (record->magic != header->magic)
 		problem = RECORD_PROBLEM_MAGIC;
@@ -180,6 +178,9 @@ static bool record_check(struct validation *validation, const struct batch_heade
 		problem = RECORD_PROBLEM_TIMESTAMP_TYPE;
 	else
 		return true;
+	/* Kafka steps over keys and values only where it expects to keep the compressed bytes. */
+	skimmed = header->magic == 2 && batch_is_compressed(header) &&
+		  target_compression(rules, validation->verdict) == batch_compression(header);
 	record_error_add(validation, record, index, problem, skimmed);
 	return false;
 }

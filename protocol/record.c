@@ -15,7 +15,7 @@ int record_varint_read_slow(const uint8_t *data, size_t size, int32_t *ret_value
 	return 0;
 }
 
-int record_varlong_read(const uint8_t *data, size_t size, int64_t *ret_value)
+int record_varlong_read_slow(const uint8_t *data, size_t size, int64_t *ret_value)
 {
 	uint64_t raw = 0;
 
@@ -47,100 +47,105 @@ int record_varlong_size(int64_t value)
 	return (70 - __builtin_clzll(raw | 1)) / 7;
 }
 
-/* What is left of a record's body while it is read. */
-struct record_reader {
-	const uint8_t *next, *end;
-};
-
-static inline bool read_varint(struct record_reader *reader, int32_t *ret_value)
+/* Each takes something off the bytes from *NEXT to END, and moves *NEXT behind it; false when it isn't
+ * all there. */
+static inline bool take_varint(const uint8_t **next, const uint8_t *end, int32_t *ret_value)
 {
-	int used =
-		record_varint_read(reader->next, (size_t)(reader->end - reader->next), ret_value);
+	int used = record_varint_read(*next, (size_t)(end - *next), ret_value);
 
-	reader->next += used;
+	*next += used;
+	return used != 0;
+}
+
+static inline bool take_varlong(const uint8_t **next, const uint8_t *end, int64_t *ret_value)
+{
+	int used = record_varlong_read(*next, (size_t)(end - *next), ret_value);
+
+	*next += used;
 	return used != 0;
 }
 
 /* A size and that many bytes; every negative size is null, as in Kafka. */
-static inline bool read_bytes(struct record_reader *reader, struct bytes *ret_bytes)
+static inline bool take_bytes(const uint8_t **next, const uint8_t *end, struct bytes *ret_bytes)
 {
 	int32_t size;
 
-	if (!read_varint(reader, &size))
+	if (!take_varint(next, end, &size))
 		return false;
 	if (size < 0) {
 		*ret_bytes = BYTES_NULL;
 		return true;
 	}
-	if (size > reader->end - reader->next)
+	if (size > end - *next)
 		return false;
-	*ret_bytes = (struct bytes){.data = reader->next, .size = size};
-	reader->next += size;
+	*ret_bytes = (struct bytes){.data = *next, .size = size};
+	*next += size;
 	return true;
 }
 
-static bool read_header(struct record_reader *reader, struct record_header *ret_header)
+static bool take_header(
+	const uint8_t **next, const uint8_t *end, struct record_header *ret_header)
 {
 	struct bytes key;
 
-	if (!read_bytes(reader, &key) || key.size < 0 || !read_bytes(reader, &ret_header->value))
+	if (!take_bytes(next, end, &key) || key.size < 0 ||
+		!take_bytes(next, end, &ret_header->value))
 		return false;
 	ret_header->key = (struct str){.data = (const char *)key.data, .size = key.size};
 	return true;
 }
 
+/* Runs for every record that is produced: what is found stays in registers until all of it is good. */
 int64_t record_parse(const uint8_t *data, size_t size, struct record *ret_record)
 {
-	struct record_reader reader;
-	struct record record = {.magic = 2};
-	int32_t body_size, offset_delta;
-	int used = record_varint_read(data, size, &body_size);
+	const uint8_t *next = data, *end = data + size, *headers;
+	int32_t body_size, offset_delta, header_count;
+	struct bytes key, value;
+	int64_t timestamp_delta;
+	int8_t attributes;
 
-	if (!used || body_size < 1 || (size_t)body_size > size - (size_t)used)
+	if (!take_varint(&next, end, &body_size) || body_size < 1 || body_size > end - next)
 		return BATCH_ERROR_INVALID;
-	reader = (struct record_reader){.next = data + used, .end = data + used + body_size};
-	record.attributes = (int8_t)*reader.next++;
-	used = record_varlong_read(
-		reader.next, (size_t)(reader.end - reader.next), &record.timestamp);
-	if (!used)
-		return BATCH_ERROR_INVALID;
-	reader.next += used;
-	if (!read_varint(&reader, &offset_delta) || !read_bytes(&reader, &record.key) ||
-		!read_bytes(&reader, &record.value) || !read_varint(&reader, &record.header_count))
+	end = next + body_size;
+	attributes = (int8_t)*next++;
+	if (!take_varlong(&next, end, &timestamp_delta) ||
+		!take_varint(&next, end, &offset_delta) || !take_bytes(&next, end, &key) ||
+		!take_bytes(&next, end, &value) || !take_varint(&next, end, &header_count))
 		return BATCH_ERROR_INVALID;
 	/* A header takes two bytes at least, so a hostile count ends here or in the loop. */
-	if (record.header_count < 0 || record.header_count > reader.end - reader.next)
+	if (header_count < 0 || header_count > end - next)
 		return BATCH_ERROR_INVALID;
-	record.header_bytes =
-		(struct bytes){.data = reader.next, .size = (int32_t)(reader.end - reader.next)};
-	for (int32_t i = 0; i < record.header_count; i++) {
+	headers = next;
+	for (int32_t i = 0; i < header_count; i++) {
 		struct record_header header;
 
-		if (!read_header(&reader, &header))
+		if (!take_header(&next, end, &header))
 			return BATCH_ERROR_INVALID;
 	}
-	if (reader.next != reader.end)
+	if (next != end || end - data > INT32_MAX)
 		return BATCH_ERROR_INVALID;
-	record.offset = offset_delta;
-	if (reader.end - data > INT32_MAX)
-		return BATCH_ERROR_INVALID;
-	record.size = (int32_t)(reader.end - data);
-	*ret_record = record;
-	return record.size;
+	ret_record->offset = offset_delta;
+	ret_record->timestamp = timestamp_delta;
+	ret_record->key = key;
+	ret_record->value = value;
+	ret_record->header_count = header_count;
+	ret_record->header_bytes = (struct bytes){.data = headers, .size = (int32_t)(end - headers)};
+	ret_record->size = (int32_t)(end - data);
+	ret_record->attributes = attributes;
+	ret_record->magic = 2;
+	return end - data;
 }
 
 int record_header_next(
 	const struct record *record, int32_t *position, struct record_header *ret_header)
 {
-	const uint8_t *start = record->header_bytes.data;
-	struct record_reader reader;
+	const uint8_t *start = record->header_bytes.data, *next;
 
 	ensure(*position >= 0 && *position <= max_of(record->header_bytes.size, 0));
-	reader = (struct record_reader){
-		.next = start + *position, .end = start + max_of(record->header_bytes.size, 0)};
-	if (!read_header(&reader, ret_header))
+	next = start + *position;
+	if (!take_header(&next, start + max_of(record->header_bytes.size, 0), ret_header))
 		return BATCH_ERROR_INVALID;
-	*position = (int32_t)(reader.next - start);
+	*position = (int32_t)(next - start);
 	return 0;
 }
 

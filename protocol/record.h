@@ -90,7 +90,7 @@ enum { RECORD_VARINT_SIZE_MAX = 5, RECORD_VARLONG_SIZE_MAX = 10 };
 
 /* Zigzag variable-length numbers. The reader gives the bytes used, or 0 when there are too few or
  * the number is too long. */
-int record_varlong_read(const uint8_t *data, size_t size, int64_t *ret_value);
+int record_varlong_read_slow(const uint8_t *data, size_t size, int64_t *ret_value);
 int record_varint_read_slow(const uint8_t *data, size_t size, int32_t *ret_value);
 /* Returns the bytes written, at most RECORD_VARLONG_SIZE_MAX. */
 int record_varlong_write(uint8_t *to, int64_t value);
@@ -109,4 +109,13 @@ static inline int record_varint_read(const uint8_t *data, size_t size, int32_t *
 		return 2;
 	}
 	return record_varint_read_slow(data, size, ret_value);
+}
+
+static inline int record_varlong_read(const uint8_t *data, size_t size, int64_t *ret_value)
+{
+	if (likely(size && data[0] < 0x80)) {
+		*ret_value = (int64_t)(data[0] >> 1) ^ -(int64_t)(data[0] & 1);
+		return 1;
+	}
+	return record_varlong_read_slow(data, size, ret_value);
 }

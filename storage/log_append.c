@@ -31,7 +31,7 @@ static void private_clear(struct log_append_private *private)
 	if (private->arena_used)
 		arena_done(&private->arena);
 	free(private->more_changes);
-	*private = (struct log_append_private){0};
+	memset(private, 0, offsetof(struct log_append_private, first));
 }
 
 static void private_free(struct log_append_private *private)
@@ -325,8 +325,8 @@ static int16_t producers_apply(struct log *log, struct log_append *op, bool *ret
 				    : op->origin == APPEND_COORDINATOR ? PRODUCER_COORDINATOR
 								       : PRODUCER_TRUSTED;
 	const struct producer_batch *duplicate;
-	struct producer_completed completed;
-	struct producer_change change;
+	struct producer_completed *completed;
+	struct producer_change *change;
 	struct batch_header batch;
 	uint32_t position = 0, count = 0;
 	int16_t error_code;
@@ -349,24 +349,22 @@ static int16_t producers_apply(struct log *log, struct log_append *op, bool *ret
 				return KAFKA_NONE;
 			}
 		}
-		error_code =
-			producer_state_apply(&log->producers, &batch,
-				private->bytes + position - batch.size, check,
-				op->transaction_version, &change, &completed);
+		change = private->change_count == 0
+				 ? &private->change
+				 : &private->more_changes[private->change_count - 1];
+		completed = private->completed_count == 0
+				    ? &private->completed
+				    : &private->more_completed[private->completed_count - 1];
+		error_code = producer_state_apply(&log->producers, &batch,
+			private->bytes + position - batch.size, check, op->transaction_version,
+			change, completed);
 		if (error_code) {
 			changes_revert(log, private);
 			return error_code;
 		}
-		if (private->change_count == 0)
-		private->change = change;
-		else private->more_changes[private->change_count - 1] = change;
 		private->change_count++;
-		if (completed.producer_id != NO_PRODUCER_ID) {
-			if (private->completed_count == 0)
-			private->completed = completed;
-			else private->more_completed[private->completed_count - 1] = completed;
+		if (completed->producer_id != NO_PRODUCER_ID)
 			private->completed_count++;
-		}
 	}
 	return KAFKA_NONE;
 }

@@ -144,24 +144,25 @@ struct log {
 
 struct log_append_private {
 	struct list_node node;	   /* free list */
-	struct segment_tail after; /* the accepted tail behind it */
 	uint8_t *bytes;		   /* what is written: op->records, or a rebuilt copy */
 	uint32_t size;
-	struct batch_header first; /* of BYTES, once checked */
-	int64_t checked_end;	   /* the log end that its offsets continue */
-	int16_t check_error;	   /* Kafka's */
+	uint32_t change_count, completed_count, epoch_changes;
+	int16_t check_error; /* Kafka's */
 	bool rebuilt, checked, durable, arena_used;
+	int64_t checked_end;		      /* the log end that its offsets continue */
 	struct record_buffer buffer;	      /* the copy */
-	struct producer_change change;	      /* of the first batch */
-	struct producer_change *more_changes; /* of the others */
-	uint32_t change_count;
-	struct producer_completed completed; /* the first transaction that a marker of it decided */
+	struct producer_change *more_changes; /* of all batches but the first */
 	struct producer_completed *more_completed;
-	uint32_t completed_count;
-	uint32_t epoch_changes;
 	/* Retries that came while it was under way: they are answered with it. */
 	struct log_append *duplicates, *next_duplicate;
 	struct arena arena; /* texts of the answer */
+
+	/* From here on nothing is cleared for the next use: what says above that it is there is written
+	 * before it is read. */
+	struct batch_header first; /* of BYTES, once checked */
+	struct segment_tail after; /* the accepted tail behind it */
+	struct producer_change change;	     /* of the first batch */
+	struct producer_completed completed; /* the first transaction that a marker of it decided */
 };
 
 /* ---- log.c ---- */

@@ -434,8 +434,6 @@ int16_t producer_state_apply(struct producer_state *state, const struct batch_he
 	const uint8_t *data, enum producer_check check, int16_t transaction_version,
 	struct producer_change *ret_change, struct producer_completed *ret_completed)
 {
-	struct producer_change change = {
-		.producer_id = batch->producer_id, .map_end_before = state->map_end};
 	struct producer_entry *entry;
 	struct marker marker = {0};
 	bool is_marker = false;
@@ -443,43 +441,47 @@ int16_t producer_state_apply(struct producer_state *state, const struct batch_he
 	int found;
 
 	ret_completed->producer_id = NO_PRODUCER_ID;
-	if (batch_has_producer_id(batch)) {
-		if (batch_is_control(batch)) {
-			found = marker_parse(batch, data, &marker);
-			if (found < 0)
-				return KAFKA_CORRUPT_MESSAGE;
-			is_marker = true;
-			if (found == 0)
-				goto reflected;
-		}
-		entry = entry_find(state, batch->producer_id);
-		if (!entry && check == PRODUCER_CLIENT && refused_comes_first(state, batch))
-			return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-		change.touched = true;
-		change.created = !entry;
-		if (entry) {
-			change.before = *entry;
-		} else {
-			entry = entry_new(state, batch->producer_id);
-			if (!entry)
-				return KAFKA_UNKNOWN_SERVER_ERROR;
-		}
-		error = is_marker ? apply_marker(state, entry, batch, &marker, check,
-					    transaction_version, &change, ret_completed)
-				  : apply_data(state, entry, batch, check, &change);
-		if (error) {
-			if (change.created)
-				entry_forget(state, entry_place(state, batch->producer_id));
-			return error;
-		}
-		list_remove(&entry->used);
-		list_push_back(&state->used, &entry->used);
-		if (change.created)
-			refused_forget(state, batch->producer_id);
+	ret_change->map_end_before = state->map_end;
+	/* The rest means nothing until a producer was touched: most batches have none. */
+	ret_change->touched = false;
+	if (!batch_has_producer_id(batch))
+		goto reflected;
+	if (batch_is_control(batch)) {
+		found = marker_parse(batch, data, &marker);
+		if (found < 0)
+			return KAFKA_CORRUPT_MESSAGE;
+		is_marker = true;
+		if (found == 0)
+			goto reflected;
 	}
+	entry = entry_find(state, batch->producer_id);
+	if (!entry && check == PRODUCER_CLIENT && refused_comes_first(state, batch))
+		return KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
+	ret_change->producer_id = batch->producer_id;
+	ret_change->touched = true;
+	ret_change->created = !entry;
+	ret_change->began = ret_change->completed = false;
+	if (entry) {
+		ret_change->before = *entry;
+	} else {
+		entry = entry_new(state, batch->producer_id);
+		if (!entry)
+			return KAFKA_UNKNOWN_SERVER_ERROR;
+	}
+	error = is_marker ? apply_marker(state, entry, batch, &marker, check, transaction_version,
+				    ret_change, ret_completed)
+			  : apply_data(state, entry, batch, check, ret_change);
+	if (error) {
+		if (ret_change->created)
+			entry_forget(state, entry_place(state, batch->producer_id));
+		return error;
+	}
+	list_remove(&entry->used);
+	list_push_back(&state->used, &entry->used);
+	if (ret_change->created)
+		refused_forget(state, batch->producer_id);
 reflected:
 	state->map_end = batch->last_offset + 1;
-	*ret_change = change;
 	return KAFKA_NONE;
 }
 

@@ -81,7 +81,7 @@ struct producer_completed {
 struct producer_change {
 	int64_t producer_id;
 	int64_t map_end_before;
-	bool touched; /* the batch had a producer */
+	bool touched; /* the batch had a producer; only then is the rest set */
 	bool created;
 	bool began;	/* a transaction at began_offset */
 	bool completed; /* a transaction whose first offset is completed_offset */
@@ -110,8 +110,8 @@ const struct producer_batch *producer_state_duplicate(
  * Takes a batch with its offsets assigned; DATA is all of it (only control batches are looked
  * into). Kafka's error code, with nothing changed: INVALID_PRODUCER_EPOCH,
  * OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED, CORRUPT_MESSAGE
- * for a marker that cannot be read, UNKNOWN_SERVER_ERROR without memory. RET_COMPLETED->producer_id
- * is -1 when no transaction was decided.
+ * for a marker that cannot be read, UNKNOWN_SERVER_ERROR without memory; RET_CHANGE means nothing
+ * then. RET_COMPLETED->producer_id is -1 when no transaction was decided.
  */
 int16_t producer_state_apply(struct producer_state *state, const struct batch_header *batch,
 	const uint8_t *data, enum producer_check check, int16_t transaction_version,
