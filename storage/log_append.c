@@ -58,12 +58,15 @@ static void private_give(struct log_store *store, struct log_append *op)
 	store->free_append_count++;
 }
 
-static void append_answer(struct shard *shard, struct task *task)
+static void append_answer(struct log_append *op)
 {
-	struct log_append *op = container_of(task, struct log_append, task);
-
 	private_give(op->store, op);
 	op->done(op);
+}
+
+static void append_answer_run(struct shard *shard, struct task *task)
+{
+	append_answer(container_of(task, struct log_append, task));
 }
 
 /* What the client will send again must come before what it sent behind it. */
@@ -76,7 +79,7 @@ static void append_expect_again(struct log_append *op)
 		producer_state_refuse(&op->log->producers, &first);
 }
 
-static void append_finish(struct log_append *op, int16_t error_code)
+static void append_result(struct log_append *op, int16_t error_code, struct list *answers)
 {
 	if (error_code == KAFKA_KAFKA_STORAGE_ERROR)
 		append_expect_again(op);
@@ -86,11 +89,12 @@ static void append_finish(struct log_append *op, int16_t error_code)
 		op->base_offset = op->last_offset = -1;
 		op->log_append_time_ms = -1;
 	}
-	op->task.run = append_answer;
-	shard_post(op->log->shard, &op->task);
+	list_push_back(answers, &op->node);
 }
 
-static void append_complete(struct log_append *op, int16_t error_code)
+/* OP, which is in no list, and its retries that came while it was under way have their result, and are put
+ * behind ANSWERS. */
+static void append_settle(struct log_append *op, int16_t error_code, struct list *answers)
 {
 	struct log_append *duplicate = NULL, *next;
 
@@ -98,10 +102,26 @@ static void append_complete(struct log_append *op, int16_t error_code)
 		duplicate = op->private_->duplicates;
 		op->private_->duplicates = NULL;
 	}
-	append_finish(op, error_code);
+	append_result(op, error_code, answers);
 	for (; duplicate; duplicate = next) {
 		next = duplicate->private_->next_duplicate;
-		append_finish(duplicate, error_code);
+		append_result(duplicate, error_code, answers);
+	}
+}
+
+/* Each is answered in a step of its own. */
+static void append_complete(struct log_append *op, int16_t error_code)
+{
+	struct list answers;
+	struct list_node *node;
+
+	list_init(&answers);
+	append_settle(op, error_code, &answers);
+	while ((node = list_pop_front(&answers))) {
+		struct log_append *answered = container_of(node, struct log_append, node);
+
+		answered->task.run = append_answer_run;
+		shard_post(answered->log->shard, &answered->task);
 	}
 }
 
@@ -509,7 +529,10 @@ static void write_done(struct shard *shard, struct file_op *file_op)
 	struct log *log = container_of(file_op, struct log, write_op);
 	int64_t result = file_op->result;
 	bool durable = false;
+	struct list answers;
+	struct list_node *node;
 
+	list_init(&answers);
 	log->writing = false;
 	file_unref(log->write_file);
 	log->write_file = NULL;
@@ -540,7 +563,7 @@ static void write_done(struct shard *shard, struct file_op *file_op)
 				list_push_back(&log->durable, &op->node);
 				durable = true;
 			} else {
-				append_complete(op, KAFKA_NONE);
+				append_settle(op, KAFKA_NONE, &answers);
 			}
 		}
 		if (log->unsynced_since_ns == 0) {
@@ -555,6 +578,10 @@ static void write_done(struct shard *shard, struct file_op *file_op)
 	}
 	log_drain_wake(log);
 	log_append_run(log);
+	/* All that one write took along is answered in one step, while it is in the caches: at the end,
+	 * since who is answered may append again. */
+	while ((node = list_pop_front(&answers)))
+		append_answer(container_of(node, struct log_append, node));
 }
 
 static void write_begin(struct log *log)

@@ -49,7 +49,8 @@ static struct produce *produce_of(struct request *request)
 	return request->context;
 }
 
-/* Only now, when the response has left, since record errors point into the operations. */
+/* Only when the response has left, since record errors point into the operations that were refused. Good ones
+ * hold nothing any more. */
 static void produce_release(struct request *request)
 {
 	struct produce *produce = produce_of(request);
@@ -90,6 +91,7 @@ static void produce_part_answer(struct produce_part *part)
 	part->produce->failed = true;
 	if (part->part.error)
 		return;
+	request->release = produce_release;
 	answer->error_message = str_from(append->error_message);
 	if (append->record_error_count > 0) {
 		answer->record_errors =
@@ -127,7 +129,7 @@ static void produce_appended(struct log_append *append)
 	if (append->error_code == 0 && !append->duplicate)
 		partition_advanced(part->partition);
 	partition_unuse(part->partition);
-	part_return(&part->part);
+	part_return_last(&part->part);
 }
 
 static void produce_at_home(struct part *part, struct partition *partition)
@@ -445,7 +447,6 @@ void handle_produce(struct request *request)
 		return;
 	}
 	request->context = produce;
-	request->release = produce_release;
 	produce->request = request;
 	produce->acks = message->acks;
 	if (partitions == 1) {

@@ -38,6 +38,14 @@ void part_return(struct part *part)
 	shard_send(part->home->shard, part->asker->index, &part->task);
 }
 
+void part_return_last(struct part *part)
+{
+	if (part->home == part->asker)
+		part->back(part);
+	else
+		part_return(part);
+}
+
 static void part_refuse(struct part *part, int16_t error)
 {
 	part->error = error;

@@ -117,6 +117,9 @@ void part_address(struct part *part, struct broker_shard *asker, const struct im
 /* From part->asker, after part_address, with at_home and back set. */
 void part_send(struct part *part);
 void part_return(struct part *part);
+/* The same as the last act of a step that nobody of the asker's called: an asker on this shard has the part
+ * back at once. */
+void part_return_last(struct part *part);
 /* An image has arrived: what waited for it goes on. */
 void parts_image_arrived(struct broker_shard *shard);
 /* A partition's state has changed: what waited for it goes on. */
