@@ -143,6 +143,12 @@ static bool page_named(struct page *page, struct str *names, int32_t count, stru
 		const struct image_topic *topic = image_topic_by_name(request->image, names[i]);
 		if (!authorize(request, ACL_DESCRIBE, RESOURCE_TOPIC, names[i]))
 			continue;
+		/* Whether the next one exists is told on the next page. */
+		if (page->room == 0) {
+			if (!page_end(page, names[i]))
+				return false;
+			continue;
+		}
 		if (!topic) {
 			struct describe_topic_partitions_response_topic *out =
 				&response->topics[response->topics_count++];
@@ -155,13 +161,8 @@ static bool page_named(struct page *page, struct str *names, int32_t count, stru
 				authorized_operations(request, RESOURCE_TOPIC, names[i]);
 			continue;
 		}
-		if (page->room == 0) {
-			if (!page_end(page, names[i]))
-				return false;
-		} else if (!page_topic(page, topic,
-				   str_equal(names[i], cursor) ? cursor_partition : 0)) {
+		if (!page_topic(page, topic, str_equal(names[i], cursor) ? cursor_partition : 0))
 			return false;
-		}
 	}
 	for (i = 0; i < count; i++) {
 		if (authorize(request, ACL_DESCRIBE, RESOURCE_TOPIC, names[i]))

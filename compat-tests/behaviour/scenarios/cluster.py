@@ -297,12 +297,13 @@ def two_topics(t):
 
 
 def limited_partitions(t):
-    a, b = t.create_topic('a', 3), t.create_topic('b', 3)
+    a, b = t.create_topic('a', 3), t.create_topic('zz', 3)
     t.ask(_topics(a, b, limit=2))
     t.ask(_topics(a, b, limit=3))
     t.ask(_topics(a, b, limit=4))
     t.ask(_topics(a, b, limit=0))
     t.ask(_topics(a, b, limit=-1))
+    t.ask(_topics(a, t.name('none'), b, limit=3))
 
 
 def from_a_cursor(t):
