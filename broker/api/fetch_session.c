@@ -9,8 +9,8 @@ enum {
 	SESSION_NONE = 0,
 	EPOCH_INITIAL = 0,
 	EPOCH_FINAL = -1,
-	SESSION_EVICTION_MS =
-		120000, /* unused for so long: stale. Used for so long: may be displaced */
+	SESSION_EVICTION_MS = 120000, /* unused for so long: stale. In use for so long: displaced by
+					 one that is worth more */
 };
 
 struct fetch_session_partition {
@@ -176,16 +176,17 @@ static struct fetch_session *cache_find(struct fetch_session_cache *cache, int32
 	return map_find_entry(&cache->sessions, &id, sizeof(id), struct fetch_session, node);
 }
 
-/* Is A worth less than B: followers count more, then more partitions do, as in Kafka. */
-static bool session_is_worth_less(
+/* Is A worth more than B: followers count more, then more partitions do, as in Kafka. */
+static bool session_is_worth_more(
 	bool a_follower, uint32_t a_size, bool b_follower, uint32_t b_size)
 {
 	if (a_follower != b_follower)
-		return !a_follower;
-	return a_size < b_size;
+		return a_follower;
+	return a_size > b_size;
 }
 
-/* Room for one more session of SIZE partitions; false when all that are there are worth more. */
+/* Room for one more session of SIZE partitions; false when all that are there are worth as much:
+ * otherwise new clients would take the places of those that read for long, and these theirs. */
 static bool cache_make_room(
 	struct fetch_session_cache *cache, bool is_follower, uint32_t size, int64_t now_ms)
 {
@@ -205,15 +206,15 @@ static bool cache_make_room(
 	 * longer young. */
 	list_for_each (node, &cache->used) {
 		struct fetch_session *session = container_of(node, struct fetch_session, used);
-		bool old = now_ms - session->created_ms > SESSION_EVICTION_MS;
+		bool old = session->used_ms - session->created_ms > SESSION_EVICTION_MS;
 		if (!old && !(is_follower && !session->is_follower))
 			continue;
-		if (!worst || session_is_worth_less(session->is_follower, session->partitions.count,
-				      worst->is_follower, worst->partitions.count))
+		if (!worst || session_is_worth_more(worst->is_follower, worst->partitions.count,
+				      session->is_follower, session->partitions.count))
 			worst = session;
 	}
-	if (!worst || session_is_worth_less(
-			      is_follower, size, worst->is_follower, worst->partitions.count))
+	if (!worst || !session_is_worth_more(is_follower, size, worst->is_follower,
+			      worst->partitions.count))
 		return false;
 	session_free(cache, worst);
 	return true;
