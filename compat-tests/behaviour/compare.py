@@ -142,10 +142,12 @@ class Normaliser:
         return re.sub(r':(\d+)', lambda m: ':<port>' if int(m[1]) in self.ports else m[0], value)
 
     def order_key(self, value, path):
-        """Names first, so that fields which only one of two versions has do not decide the order."""
+        """Names first, so that fields which only one of two versions has do not decide the order. Of a symbol only what
+        has been seen before is known."""
         if isinstance(value, dict):
-            rows = [(k, self.order_key(v, f'{path}.{k}')) for k, v in sorted(value.items())
-                    if not self.rules.of(f'{path}.{k}', self.version) & {'symbol', 'any'}]
+            rules = {k: self.rules.of(f'{path}.{k}', self.version) for k in value}
+            rows = [(k, self.symbols.get(v, '') if 'symbol' in rules[k] else self.order_key(v, f'{path}.{k}'))
+                    for k, v in sorted(value.items()) if 'any' not in rules[k]]
             return repr(sorted(rows, key=lambda row: row[0] not in NAME_FIELDS))
         return repr(value)
 

@@ -6,9 +6,13 @@ times, producers and their sequences, fetch sessions, groups. What a broker draw
 sessions) stands in a body as a Ref, which is looked up when the step runs, in what this broker has answered so far.
 So every sublist of the steps is a scenario too, which is what shrink.py lives on.
 
+Groups have up to three members. A join that is answered only when all others have come again is followed by theirs, and
+so is a leave that makes them; a follower's SyncGroup by the leader's.
+
 `drawn(seed, number, old)` gives the steps, `play(t, steps)` runs them in a session.
 """
 import random
+import sys
 
 import records
 import schema
@@ -20,6 +24,8 @@ TOPICS = ('t0', 't1', 't2')
 PRODUCE_ID_UNKNOWN = 987654321
 BASE_TIME = 1700000000000
 TOPIC, BROKER = 2, 4
+MEMBERS = 3  # of a group, at most
+MEMBER_ID_REQUIRED = 79
 
 # How often each API is asked. Those that would change what the whole cluster does are not here.
 WEIGHTS = {
@@ -30,11 +36,14 @@ WEIGHTS = {
     'OffsetDelete': 3, 'DescribeGroups': 3, 'ListGroups': 2, 'DeleteGroups': 2, 'FindCoordinator': 2, 'JoinGroup': 5,
     'SyncGroup': 4, 'Heartbeat': 3, 'LeaveGroup': 3, 'DescribeCluster': 1,
 }
+GROUP_FOCUS = ('JoinGroup',) * 5 + ('SyncGroup',) * 4 + ('Heartbeat', 'LeaveGroup') * 2 + (
+    'OffsetCommit', 'OffsetFetch', 'DescribeGroups', 'ListGroups', 'DeleteGroups', 'OffsetDelete')
 # Versions whose answer depends on more than the request: Metadata before 4 creates what it doesn't find (decision 3),
 # InitProducerId 6 is unstable in Kafka, OffsetCommit and OffsetFetch 0 mean ZooKeeper to 3.9.1, which also has other
-# settings than 4.3.1.
+# settings than 4.3.1 (NOT_OLD).
 LOWEST = {'Metadata': 4, 'OffsetCommit': 1, 'OffsetFetch': 1, 'DescribeConfigs': 1}
 HIGHEST = {'InitProducerId': 5}
+NOT_OLD = ('message.format.version',)
 
 TOPIC_CONFIGS = {
     'retention.ms': ('-1', '604800000', '1000', 'x'), 'cleanup.policy': ('delete', 'compact', 'compact,delete'),
@@ -61,8 +70,9 @@ class Ref:
 
 
 class Step:
-    def __init__(self, api, version, body):
+    def __init__(self, api, version, body, member=0):
         self.api, self.version, self.body = api, version, body
+        self.member = member  # which of the group's members asks
 
     def __repr__(self):
         return f'{self.api} v{self.version} {self.body}'
@@ -76,7 +86,10 @@ class Draw:
         self.rng, self.api, self.version = rng, api, version
         self.message = registry.message(api + 'Request', version)
         self.topic, self.partition, self.group = 't0', 0, 'g0'
+        self.member = self.pick((55, 0), (30, 1), (15, 2))
         self.resource, self.whole_group = TOPIC, True
+        old = registry.removed(api, version)
+        self.configs = [name for name in TOPIC_CONFIGS if not (old and name in NOT_OLD)]
 
     def pick(self, *weighted):
         """One of (weight, value or function)."""
@@ -118,13 +131,13 @@ class Draw:
         return Ref('group', self.group)
 
     def member_id(self):
-        return self.pick((70, Ref('member', self.group)), (20, ''), (10, 'nobody'))
+        return self.pick((80, Ref('member', self.group, self.member)), (12, ''), (8, 'nobody'))
 
     def generation(self):
         return self.pick((60, Ref('generation', self.group, 0)), (25, -1), (8, Ref('generation', self.group, 1)), (7, 0))
 
     def config_name(self):
-        return self.rng.choice(list(TOPIC_CONFIGS))
+        return self.rng.choice(self.configs)
 
     def meanings(self):
         api, pick, rng = self.api, self.pick, self.rng
@@ -264,9 +277,6 @@ def _adjust_Fetch(draw, body):
     body.update({'SessionId': session_id, 'SessionEpoch': epoch})
     if isinstance(session_id, Ref) and draw.rng.random() < .6:
         body['Topics'] = []
-    for topic in body['Topics']:  # without any id in a session, Kafka's handler fails
-        if topic.get('TopicId') == bytes(16):
-            topic['TopicId'] = b'\x07' * 16
     if 'ReplicaState' in body:
         body['ReplicaState'] = {'ReplicaId': -1, 'ReplicaEpoch': -1}
     return body
@@ -348,14 +358,17 @@ def _adjust_ElectLeaders(draw, body):
 
 
 def _adjust_JoinGroup(draw, body):
-    """The same protocol twice makes Kafka's handler fail."""
+    """The same protocol twice makes Kafka's handler fail (JoinGroup's same_protocol_twice). By its metadata a member is
+    told from others, whose order is a hash map's."""
     body['Protocols'] = list({row['Name']: row for row in body['Protocols']}.values())
+    for row in body['Protocols']:
+        row['Metadata'] += b'%d' % draw.member
     return body
 
 
 def _adjust_SyncGroup(draw, body):
-    for row in body['Assignments']:
-        row['MemberId'] = Ref('member', draw.group)
+    for i, row in enumerate(body['Assignments']):
+        row['MemberId'] = Ref('member', draw.group, i % MEMBERS)
     return body
 
 
@@ -374,11 +387,15 @@ def drawn(registry, seed, number, old):
             choices[api] = (weight, versions)
     apis = list(choices)
     # A scenario is about a few APIs, so that its requests meet the same things.
-    focus = rng.choices(apis, [choices[a][0] for a in apis], k=rng.randrange(2, 6)) + ['Produce', 'Fetch']
+    if rng.random() < .2:
+        focus = [api for api in GROUP_FOCUS if api in choices]
+    else:
+        focus = rng.choices(apis, [choices[a][0] for a in apis], k=rng.randrange(2, 6)) + ['Produce', 'Fetch']
     for _ in range(rng.randrange(*STEPS)):
         api = rng.choice(focus)
         version = rng.choice(choices[api][1])
-        steps.append(Step(api, version, Draw(rng, api, version, registry).request()))
+        draw = Draw(rng, api, version, registry)
+        steps.append(Step(api, version, draw.request(), draw.member))
     return steps
 
 
@@ -400,7 +417,9 @@ class World:
         self.t = t
         self.ids, self.ends, self.starts = {}, {}, {}
         self.producers, self.sequences = [], {}
-        self.sessions, self.members, self.generations = [], {}, {}
+        self.sessions, self.generations = [], {}
+        self.members = {}  # (group, number) -> Member
+        self.leaders, self.synced = {}, set()  # by group: the leader's id; whose leader has assigned
 
     def resolve(self, value):
         if isinstance(value, Ref):
@@ -418,7 +437,9 @@ class World:
         if label not in self.ids:
             try:
                 self.ids[label] = self.t.topic_id(self.topic(label))
-            except session.PreparationFailed:
+            except session.PreparationFailed as error:
+                if 'error 3' not in str(error):
+                    print(f'{self.t.prefix}: {error}', file=sys.stderr)
                 return b'\x05' * 16
         return self.ids[label]
 
@@ -431,8 +452,16 @@ class World:
     def group(self, label):
         return label and self.t.name(label)
 
-    def member(self, label):
-        return self.members.get(self.group(label), '')
+    def member(self, label, number):
+        found = self.members.get((self.group(label), number))
+        return found.id if found else ''
+
+    def others(self, group, number=None):
+        """The numbers of the group's members but one."""
+        return sorted(n for g, n in self.members if g == group and n != number)
+
+    def number_of(self, group, member_id):
+        return next((n for (g, n), m in self.members.items() if g == group and m.id == member_id), None)
 
     def generation(self, label, delta):
         return self.generations.get(self.group(label), -1) + delta
@@ -510,11 +539,14 @@ class World:
             epoch = request['SessionEpoch'] + 1 if known else 1
             self.sessions = [s for s in self.sessions if s[0] != ident] + [(ident, epoch)]
 
-    def learn_JoinGroup(self, request, response):
-        if response['MemberId']:
-            self.members[request['GroupId']] = response['MemberId']
-        if response['ErrorCode'] == 0:
-            self.generations[request['GroupId']] = response['GenerationId']
+    def learn_Heartbeat(self, request, response):
+        if response['ErrorCode'] == session.UNKNOWN_MEMBER_ID:
+            self.forget(request['GroupId'], request['MemberId'])
+
+    def forget(self, group, member_id):
+        number = self.number_of(group, member_id)
+        if number is not None:
+            del self.members[(group, number)]
 
     def learn_CreateTopics(self, request, response):
         for topic in response['Topics']:
@@ -522,12 +554,120 @@ class World:
                 self.t.created(topic['Name'])
                 self.ids.pop(self._label(topic), None)
 
-    def would_block(self, step, body):
-        """A join that waits for somebody else would wait for a time-out."""
-        return (step.api == 'JoinGroup' and self.members.get(body['GroupId'])
-                and body['MemberId'] != self.members[body['GroupId']])
+
+# Who must come before others are answered.
+class Member:
+    def __init__(self, ident, version, body):
+        self.id, self.version, self.body = ident, version, body
 
 
+def joined(world, number, version, body, response):
+    """Learns from the answer to a member's join."""
+    group = body['GroupId']
+    if response and response['ErrorCode'] == 0:
+        world.members[(group, number)] = Member(response['MemberId'], version, {**body, 'MemberId': response['MemberId']})
+        world.generations[group] = response['GenerationId']
+        world.leaders[group] = response['Leader']
+    elif response and response['ErrorCode'] == session.UNKNOWN_MEMBER_ID:
+        world.forget(group, body['MemberId'])
+
+
+def join(t, world, step, body):
+    group, number = body['GroupId'], step.member
+    known = world.number_of(group, body['MemberId'])
+    if known is not None:
+        number = known
+    elif (group, number) in world.members:  # a new one
+        free = [n for n in range(MEMBERS) if (group, n) not in world.members]
+        if body['MemberId'] == '' and not free:
+            return
+        number = free[0] if free else number
+    others = world.others(group, number)
+    if others and body.get('GroupInstanceId'):
+        return  # it may take the place of one that would never be heard of again
+    on = f'member-{number}'
+    for _ in range(2):
+        t.post('JoinGroup', step.version, body, on)
+        waits = bool(others) and rebalancing(t, group, on)
+        if waits:
+            come_again(t, world, group, others)
+        response = t.take('JoinGroup', step.version, body, on, 'join')
+        if waits:
+            come_back(t, world, group, others)
+        joined(world, number, step.version, body, response)
+        if not response or response['ErrorCode'] != MEMBER_ID_REQUIRED:
+            if response and response['ErrorCode'] == 0 and (waits or not others):
+                world.synced.discard(group)
+            return
+        body = {**body, 'MemberId': response['MemberId']}
+
+
+def rebalancing(t, group, on):
+    """Whether the join that was sent waits for others; else it is answered."""
+    while not t.is_answered(on, 0.01):
+        found = t._helper('DescribeGroups', 1, {'Groups': [group]})['Groups'][0]
+        if found['GroupState'] == 'PreparingRebalance':
+            return True
+    return False
+
+
+def come_again(t, world, group, numbers):
+    """All of them are told, and join again."""
+    for number in numbers:
+        member = world.members[(group, number)]
+        t.call('Heartbeat', 2, {'GroupId': group, 'GenerationId': world.generations[group], 'MemberId': member.id})
+    for number in numbers:
+        member = world.members[(group, number)]
+        t.post('JoinGroup', member.version, member.body, f'member-{number}')
+
+
+def come_back(t, world, group, numbers):
+    for number in numbers:
+        member = world.members[(group, number)]
+        response = t.take('JoinGroup', member.version, member.body, f'member-{number}', 'again')
+        joined(world, number, member.version, member.body, response)
+    world.synced.discard(group)
+
+
+def leave(t, world, step, body):
+    """Those that stay begin anew. Which of several then leads is a hash map's choice: the leader stays among them."""
+    group = body['GroupId']
+    asked = [body['MemberId']] if 'MemberId' in body else [row['MemberId'] for row in body['Members']]
+    going = {world.number_of(group, ident) for ident in asked} - {None}
+    staying = [n for n in world.others(group) if n not in going]
+    if len(staying) > 1 and world.number_of(group, world.leaders.get(group)) in going:
+        return
+    response = t.call(step.api, step.version, body)
+    if not response or response['ErrorCode']:
+        return
+    gone = asked if 'MemberId' in body else [row['MemberId'] for row in response['Members'] if not row['ErrorCode']]
+    before = len(world.members)
+    for ident in gone:
+        world.forget(group, ident)
+    if staying and len(world.members) < before:
+        come_again(t, world, group, staying)
+        come_back(t, world, group, staying)
+
+
+def sync(t, world, step, body):
+    """A follower waits for what the leader assigns."""
+    group, leader = body['GroupId'], world.leaders.get(body['GroupId'])
+    number, leading = world.number_of(group, body['MemberId']), world.number_of(group, leader)
+    if number is None or leading is None or number == leading or group in world.synced:
+        response = t.call(step.api, step.version, body)
+        if response and response['ErrorCode'] == 0 and number is not None and number == leading:
+            world.synced.add(group)
+        return
+    t.post('SyncGroup', step.version, body, f'member-{number}')
+    answer = t.call('SyncGroup', 2, {
+        'GroupId': group, 'GenerationId': world.generations[group], 'MemberId': leader,
+        'Assignments': [{'MemberId': world.members[(group, n)].id, 'Assignment': b'to-%d' % n} for n in world.others(group)]})
+    if answer and answer['ErrorCode'] == 0:
+        world.synced.add(group)
+    t.take('SyncGroup', step.version, body, f'member-{number}', 'after the leader')
+
+
+TOGETHER = {'JoinGroup': join, 'LeaveGroup': leave, 'SyncGroup': sync}
 CHANGES = ('CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterConfigs', 'IncrementalAlterConfigs')
 
 
@@ -543,7 +683,8 @@ def play(t, steps):
                 world.producers.append(t.producer_id())
             continue
         body = world.resolve(step.body)
-        if world.would_block(step, body):
+        if step.api in TOGETHER:
+            TOGETHER[step.api](t, world, step, body)
             continue
         response = t.call(step.api, step.version, body)
         world.learn(step.api, body, response)

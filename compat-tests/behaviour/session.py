@@ -7,6 +7,7 @@ compared, and a failure there ends the scenario as "preparation failed".
 Names are made by name(): they begin with the scenario's own prefix, the same on every broker, so that scenarios
 can run side by side on one broker and what others left there can be told apart.
 """
+import select
 import sys
 import threading
 import time
@@ -99,6 +100,21 @@ class Session:
             outcome = self._outcome(connection)
         except wire.Closed:
             outcome = {'closed': True}
+        if 'response' not in outcome:
+            self.close(on)
+        self._write(api, version, fields, outcome, label)
+        return outcome.get('response')
+
+    def post(self, api, version, fields, on):
+        """Sends what take() records later: a request that is answered only when others have come."""
+        self.connection(on).post(api, version, fields)
+
+    def is_answered(self, on, timeout_s):
+        return bool(select.select([self.connection(on).socket], [], [], timeout_s)[0])
+
+    def take(self, api, version, fields, on, label=''):
+        """Recorded: the answer to what was posted; None when the broker hung up."""
+        outcome = self._outcome(self.connection(on))
         if 'response' not in outcome:
             self.close(on)
         self._write(api, version, fields, outcome, label)

@@ -134,6 +134,17 @@ def static_member(t):
 static_member.versions = (5, 99)
 
 
+def same_protocol_twice(t):
+    group = a_group(t)
+    rows = (('range', b'a'), ('range', b'b'))
+    answer = t.ask(join(group, protocols=rows))
+    if answer and answer['ErrorCode'] == 79:
+        t.ask(join(group, answer['MemberId'], protocols=rows))
+
+
+same_protocol_twice.versions = (3, 4)
+
+
 def several_protocols(t):
     group = a_group(t)
     rows = (('roundrobin', b'r'), ('range', b'm'))
@@ -211,7 +222,7 @@ def group_instance_without_support(t):
 
 
 JoinGroup = [first_member, unknown_member, empty_group_id, session_timeouts, no_protocols, other_protocol_type,
-             joining_again, static_member, several_protocols, two_members, many_at_once,
+             joining_again, static_member, several_protocols, same_protocol_twice, two_members, many_at_once,
              group_instance_without_support]
 
 
