@@ -205,7 +205,7 @@ static bool list_offsets_ask(struct request *request, void **before,
 	struct list_offsets *work = request->context;
 	struct list_offsets_response_list_offsets_partition_response *answer = *before;
 
-	if (answer && request->version > 0) {
+	if (answer && request->version > 0 && list_offsets_isolation_is_known(request)) {
 		answer->error_code = KAFKA_INVALID_REQUEST;
 		return true;
 	}
@@ -229,13 +229,16 @@ static bool list_offsets_ask(struct request *request, void **before,
 	return true;
 }
 
-/* Version 0 answers topic by topic, later ones by partitions: each topic once, if it has any. */
+/* Version 0 answers topic by topic, as does a request that fails as a whole; others by partitions:
+ * each topic once, if it has any. */
 static void list_offsets_note_topics(const struct request *request, struct merge *merge)
 {
 	const struct list_offsets_request *message = request->message;
 
+	bool apart = request->version == 0 || !list_offsets_isolation_is_known(request);
+
 	for (int32_t i = 0; i < message->topics_count; i++) {
-		if (request->version == 0)
+		if (apart)
 			merge_topic_apart(merge, message->topics[i].partitions_count);
 		else if (message->topics[i].partitions_count > 0)
 			merge_topic(merge, message->topics[i].name,

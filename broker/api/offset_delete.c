@@ -2,53 +2,77 @@
  * OffsetDelete, version 0 (KIP-496): a group's offsets of topics that none of its members reads.
  * Topics are checked here, the group decides in broker/group/offsets.c.
  */
+#include "broker/api/merge.h"
 #include "broker/group/coordinator.h"
 
 struct offset_delete_work {
 	struct group_call call;
 	struct offset_delete_request checked;
 	struct offset_delete_response refused;
-	int32_t *twins; /* of each topic that is asked: its place among the refused; -1 */
 };
 
-/* What was refused comes first, then the group's answers, a topic once. */
+/* Behind what OUT has of the topic. ROOM is for all of it. False when the arena is exhausted. */
+static bool offset_delete_append(struct arena *arena, struct offset_delete_response_topic *out,
+	const struct offset_delete_response_topic *from, int32_t room)
+{
+	if (!out->partitions) {
+		out->name = from->name;
+		out->partitions = schema_new_array(
+			&offset_delete_response_partition_schema, arena, room);
+	}
+	if (!out->partitions)
+		return false;
+	memcpy(out->partitions + out->partitions_count, from->partitions,
+		sizeof(*out->partitions) * (size_t)from->partitions_count);
+	out->partitions_count += from->partitions_count;
+	return true;
+}
+
+/* What was refused comes first, then the group's answers, each topic once. False when the arena is
+ * exhausted. */
+static bool offset_delete_merge(struct request *request, struct merge *merge,
+	const struct offset_delete_response *refused, struct offset_delete_response *response)
+{
+	int32_t first = refused->topics_count, count = first + response->topics_count;
+	struct offset_delete_response_topic *topics;
+
+	for (int32_t i = 0; i < count; i++) {
+		const struct offset_delete_response_topic *from =
+			i < first ? &refused->topics[i] : &response->topics[i - first];
+		merge_topic(merge, from->name, from->partitions_count);
+	}
+	topics = schema_new_array(
+		&offset_delete_response_topic_schema, &request->arena, merge->place_count);
+	if (!topics)
+		return false;
+	for (int32_t i = 0; i < count; i++) {
+		int32_t place = merge_place(merge, i);
+		if (!offset_delete_append(&request->arena, &topics[place],
+			    i < first ? &refused->topics[i] : &response->topics[i - first],
+			    merge->sizes[place]))
+			return false;
+	}
+	response->topics = topics;
+	response->topics_count = merge->place_count;
+	return true;
+}
+
 static void offset_delete_finish(struct group_call *call)
 {
 	struct offset_delete_work *work = container_of(call, struct offset_delete_work, call);
 	struct offset_delete_response *response = call->ask.response;
-	const struct offset_delete_response *refused = &work->refused;
-	struct arena *arena = &call->request->arena;
+	struct request *request = call->request;
+	struct merge merge;
 
 	/* An error of the group as a whole says nothing of topics. */
-	if (response->error_code || refused->topics_count == 0)
+	if (response->error_code || work->refused.topics_count == 0)
 		return;
-	struct offset_delete_response_topic *topics =
-		schema_new_array(&offset_delete_response_topic_schema, arena,
-			refused->topics_count + response->topics_count);
-	if (!topics)
+	call->ask.out_of_memory = !merge_init(&merge, &request->arena,
+		work->refused.topics_count + response->topics_count, request_seed(request));
+	if (call->ask.out_of_memory)
 		return;
-	int32_t count = refused->topics_count;
-	memcpy(topics, refused->topics, sizeof(*topics) * (size_t)count);
-	for (int32_t i = 0; i < response->topics_count; i++) {
-		const struct offset_delete_response_topic *own = &response->topics[i];
-		if (work->twins[i] < 0) {
-			topics[count++] = *own;
-			continue;
-		}
-		struct offset_delete_response_topic *twin = &topics[work->twins[i]];
-		struct offset_delete_response_partition *both =
-			schema_new_array(&offset_delete_response_partition_schema, arena,
-				twin->partitions_count + own->partitions_count);
-		if (!both)
-			return;
-		memcpy(both, twin->partitions, sizeof(*both) * (size_t)twin->partitions_count);
-		memcpy(both + twin->partitions_count, own->partitions,
-			sizeof(*both) * (size_t)own->partitions_count);
-		twin->partitions = both;
-		twin->partitions_count += own->partitions_count;
-	}
-	response->topics = topics;
-	response->topics_count = count;
+	call->ask.out_of_memory = !offset_delete_merge(request, &merge, &work->refused, response);
+	merge_done(&merge);
 }
 
 static bool offset_delete_topic(
@@ -85,8 +109,7 @@ static bool offset_delete_topic(
 		answer->error_code = error ? error : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	}
 	if (ask->partitions_count > 0)
-		work->twins[work->checked.topics_count++] =
-			out->partitions_count > 0 ? work->refused.topics_count : -1;
+		work->checked.topics_count++;
 	if (out->partitions_count > 0)
 		work->refused.topics_count++;
 	return true;
@@ -116,8 +139,7 @@ void handle_offset_delete(struct request *request)
 	work->checked.topics_count = 0;
 	work->refused.topics =
 		schema_new_array(&offset_delete_response_topic_schema, &request->arena, topics);
-	work->twins = request_new_array(request, int32_t, (size_t)topics);
-	if (!work->checked.topics || !work->refused.topics || !work->twins) {
+	if (!work->checked.topics || !work->refused.topics) {
 		request_out_of_memory(request);
 		return;
 	}
