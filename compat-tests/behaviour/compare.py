@@ -149,6 +149,8 @@ class Normaliser:
             rows = [(k, self.symbols.get(v, '') if 'symbol' in rules[k] else self.order_key(v, f'{path}.{k}'))
                     for k, v in sorted(value.items()) if 'any' not in rules[k]]
             return repr(sorted(rows, key=lambda row: row[0] not in NAME_FIELDS))
+        if isinstance(value, list) and 'unordered' in self.rules.of(path, self.version):
+            return repr(sorted(self.order_key(v, path) for v in value))
         return repr(value)
 
     def value(self, value, path):

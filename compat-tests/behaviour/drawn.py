@@ -201,9 +201,10 @@ class Draw:
                 options['producer'] = rng.randrange(3)  # the third is one that nobody was given
                 options['sequence'] = self.pick((75, 0), (6, -1), (6, 1), (5, 'again'), (3, 5), (3, 'zero'), (2, 2 ** 31 - 1))
                 options['epoch'] = self.pick((85, 0), (8, 1), (7, -1))
+            # Not among them: a batch shorter than its header. What Kafka says of that depends on the bytes behind it.
             if rng.random() < .12:
                 options.update(rng.choice((
-                    {'count': 2}, {'count': 0}, {'count': -1}, {'last_offset_delta': 7}, {'crc': 1}, {'length': 30},
+                    {'count': 2}, {'count': 0}, {'count': -1}, {'last_offset_delta': 7}, {'crc': 1},
                     {'attributes': 0x10}, {'attributes': 0x20}, {'attributes': 0x30}, {'attributes': 0x08},
                     {'attributes': 0x40}, {'base_offset': 5}, {'max_timestamp': BASE_TIME - 1}, {'payload': b''},
                     {'payload': b'\x01\x02\x03'}, {'cut': 3}, {'extra': b'\x00' * 7}, {'twice': True}, {'empty': True},
@@ -438,7 +439,7 @@ class World:
             try:
                 self.ids[label] = self.t.topic_id(self.topic(label))
             except session.PreparationFailed as error:
-                if 'error 3' not in str(error):
+                if ': error ' not in str(error):  # no answer at all
                     print(f'{self.t.prefix}: {error}', file=sys.stderr)
                 return b'\x05' * 16
         return self.ids[label]
