@@ -23,7 +23,7 @@ const kafka = new Kafka({ brokers: [process.argv[2]], logLevel: logLevel.ERROR, 
 const library = {
   producer: (_, idempotent) => kafka.producer({ idempotent, maxInFlightRequests: 1 }),
   send: (producer, codec, topic, messages) => producer.send({ topic, messages, acks: -1, compression: CODECS[codec] }),
-  consumer: (groupId) => kafka.consumer({ groupId, sessionTimeout: 6000, heartbeatInterval: 500, maxWaitTimeInMs: 100, maxBytesPerPartition: 150000 }),
+  consumer: (groupId) => kafka.consumer({ groupId, sessionTimeout: 20000, heartbeatInterval: 500, maxWaitTimeInMs: 100, maxBytesPerPartition: 150000 }),
   runOptions: { autoCommit: false },
   subscribe: (consumer, topics) => consumer.subscribe({ topics, fromBeginning: true }),
   // What the consumer is assigned: its event says it for each generation.

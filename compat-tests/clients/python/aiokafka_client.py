@@ -120,7 +120,7 @@ class Library:
     def consumer(self, group, *topics):
         return run(started(AIOKafkaConsumer, *topics, bootstrap_servers=self.bootstrap, group_id=group,
                            auto_offset_reset='earliest', enable_auto_commit=False, fetch_max_wait_ms=100,
-                           session_timeout_ms=6000, heartbeat_interval_ms=500, max_partition_fetch_bytes=30000))
+                           session_timeout_ms=20000, heartbeat_interval_ms=500, max_partition_fetch_bytes=30000))
 
     def assigned(self, offsets):
         async def placed():

@@ -95,7 +95,7 @@ class Library:
 
     def consumer(self, group):
         return KafkaConsumer(bootstrap_servers=self.bootstrap, group_id=group, auto_offset_reset='earliest',
-                             enable_auto_commit=False, fetch_max_wait_ms=100, session_timeout_ms=6000,
+                             enable_auto_commit=False, fetch_max_wait_ms=100, session_timeout_ms=20000,
                              heartbeat_interval_ms=500, max_partition_fetch_bytes=30000)
 
     def assigned(self, offsets):
