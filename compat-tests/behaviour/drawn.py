@@ -278,6 +278,9 @@ def _adjust_Fetch(draw, body):
     body.update({'SessionId': session_id, 'SessionEpoch': epoch})
     if isinstance(session_id, Ref) and draw.rng.random() < .6:
         body['Topics'] = []
+    for topic in body['Topics']:  # several partitions without a topic's id: Kafka's handler fails (without_a_topic_id)
+        if topic.get('TopicId') == bytes(16):
+            topic['TopicId'] = b'\x07' * 16
     if 'ReplicaState' in body:
         body['ReplicaState'] = {'ReplicaId': -1, 'ReplicaEpoch': -1}
     return body

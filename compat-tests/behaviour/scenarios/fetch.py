@@ -296,10 +296,12 @@ def session_with_errors(t):
     t.ask(body(session=sid, epoch=1))
 
 
-def session_without_a_topic_id(t):
+def without_a_topic_id(t):
+    """In a session and alone; then several partitions, which Kafka can't tell apart."""
     name = filled(t, 1)
     t.ask(body(topic_row(t, name, part()), topic_row(t, '', part(), topic_id=bytes(16)), epoch=0))
     t.ask(body(topic_row(t, '', part(), topic_id=bytes(16))))
+    t.ask(body(topic_row(t, '', part(0), part(1), topic_id=bytes(16))))
 
 
 def session_without_topics(t):
@@ -320,7 +322,7 @@ for _function in (session, session_wrong_epoch, session_unknown, session_closed,
     _function.versions = (7, 99)
 
 
-session_without_a_topic_id.versions = (13, 99)
+without_a_topic_id.versions = (13, 99)
 
 
 def as_a_replica(t):
@@ -355,6 +357,6 @@ Fetch = [from_the_beginning, empty_topic, every_offset, out_of_range, below_log_
          waits_for_data, woken_by_a_produce, an_error_and_the_wait, read_committed, unknown_isolation, leader_epochs,
          last_fetched_epoch, null_key_values_headers, gzip_batch, every_codec,
          topics_with_a_codec, pipelined_fetches, session, session_wrong_epoch,
-         session_unknown, session_closed, session_forgets, session_adds, session_with_errors, session_without_a_topic_id,
+         session_unknown, session_closed, session_forgets, session_adds, session_with_errors, without_a_topic_id,
          session_without_topics, session_sees_a_new_high_watermark, as_a_replica, as_a_debugging_consumer,
          several_segments]
