@@ -368,15 +368,8 @@ def long_group(t):
     t.ask(_find(t, t.name('x' * 1000)))
 
 
-def of_a_transactional_id(t):
-    """Kafka's first answer makes the topic that keeps the state; then the coordinator is named."""
-    fields = _find(t, t.name('transaction'), kind=1)
-    t.until(lambda r: not max([r.get('ErrorCode', 0)] + [c['ErrorCode'] for c in r.get('Coordinators', [])]), fields)
-
-
-of_a_transactional_id.versions = (1, 99)
 FindCoordinator = [of_a_group, of_several_groups, of_the_empty_group, unknown_kind, of_a_share_group, no_keys,
-                   long_group, of_a_transactional_id]
+                   long_group]
 
 
 # --- ElectLeaders --------------------------------------------------------------------------------------------
