@@ -212,12 +212,13 @@ static void node_ended(struct cluster *cluster)
 	if (host_exit_status(cluster->node) > 0 && cluster->harm != HARM_DISK_LIES)
 		history_violation(&model->history, "the node gave up with status %d",
 			host_exit_status(cluster->node));
+	model->lives++;
+	for (unsigned i = 0; i < model->group_count; i++)
+		group_history_end(&model->groups[i]);
 	if (host_exit_status(cluster->node) != 0) {
 		cluster->result->crashes++;
 		model->crashes++;
 		history_crash(&model->history);
-		for (unsigned i = 0; i < model->group_count; i++)
-			group_history_crash(&model->groups[i]);
 		if (chance(cluster->chooser, 4))
 			node_inspect(cluster);
 	}

@@ -64,7 +64,7 @@ void group_history_own(
 	group->owners[group->owner_count++] = (struct group_owner){generation, partition, client};
 }
 
-void group_history_crash(struct group_history *group)
+void group_history_end(struct group_history *group)
 {
 	int32_t last = -1;
 	unsigned kept = 0;

@@ -56,9 +56,9 @@ void group_history_lead(struct group_history *group, int32_t generation, unsigne
 void group_history_own(
 	struct group_history *group, int32_t generation, unsigned partition, unsigned client);
 
-/* A generation is written down when its leader has decided: one that nobody was told an assignment
- * of may be gone with the process. */
-void group_history_crash(struct group_history *group);
+/* The node's process ended, in whatever way. A generation is written down when its leader has
+ * decided: one that nobody was told an assignment of may be gone with the process. */
+void group_history_end(struct group_history *group);
 
 /* A commit is being sent: its offset; -1 when too many are in doubt. */
 int64_t group_history_commit(struct group_history *group, unsigned partition, int32_t generation);

@@ -199,6 +199,7 @@ static bool group_join(struct member *member)
 	struct join_group_request request;
 	struct join_group_response response;
 	int version = (int)model_pick(member->shard, 10);
+	uint64_t lives = member->model->lives;
 	bool is_leader;
 	int code;
 
@@ -232,7 +233,10 @@ static bool group_join(struct member *member)
 		    memcmp(response.leader.data, response.member_id.data,
 			    (size_t)response.leader.size) == 0;
 	if (is_leader) {
-		group_history_lead(member->group, member->generation, member->client);
+		/* The answer of a process that has ended since tells of a generation that may be
+		 * gone with it, and its number be another's. */
+		if (lives == member->model->lives)
+			group_history_lead(member->group, member->generation, member->client);
 		member->model->rebalances++;
 	}
 	return group_sync(member, &response, is_leader);

@@ -40,6 +40,7 @@ struct model {
 	bool is_scanned;
 	unsigned producers_running; /* churners too */
 	uint64_t crashes;	    /* of the node: what it only remembered is gone */
+	uint64_t lives;		    /* of the node that have ended, by crash or by a clean stop */
 	/* Topics of churners that exist at the end: the scan reads them too. */
 	struct model_topic survivors[4];
 	unsigned survivor_count;
