@@ -384,16 +384,24 @@ int log_file_sync(struct log *log, struct file *file)
 
 void log_sync_failed(struct log *log, int error)
 {
-	char path[SEGMENT_PATH_SIZE_MAX];
-	struct file *mark;
-
 	if (!log->sync_error)
 		log->sync_error = error == -ENOSPC ? -EIO : error;
 	/* Not synced: it is for who finds the page cache as we leave it. What can be done when even
 	 * this fails? */
-	snprintf(path, sizeof(path), "%s/" LOG_SYNC_FAILED_NAME, log->path);
-	if (fiber_open(log->shard, path, FILE_WRITE | FILE_CREATE, &mark) == 0)
+	log_doubt_mark(log);
+}
+
+int log_doubt_mark(struct log *log)
+{
+	char path[SEGMENT_PATH_SIZE_MAX];
+	struct file *mark;
+	int error;
+
+	snprintf(path, sizeof(path), "%s/" LOG_DOUBT_NAME, log->path);
+	error = fiber_open(log->shard, path, FILE_WRITE | FILE_CREATE, &mark);
+	if (!error)
 		file_unref(mark);
+	return error;
 }
 
 /* ---- turns ---- */

@@ -222,11 +222,11 @@ int opening_segments_find(struct opening *opening)
 		name = log_file_name_parse(file);
 		if (opening->listing->entries[i].is_folder || name.base_offset < 0 ||
 			name.state != LOG_FILE_LIVE) {
-			opening->sync_failed |= strcmp(file, LOG_SYNC_FAILED_NAME) == 0;
+			opening->in_doubt |= strcmp(file, LOG_DOUBT_NAME) == 0;
 			if (strcmp(file, "partition.metadata") != 0 &&
 				strcmp(file, "leader-epoch-checkpoint") != 0 &&
 				strcmp(file, "quorum-state") != 0 &&
-				strcmp(file, LOG_SYNC_FAILED_NAME) != 0 &&
+				strcmp(file, LOG_DOUBT_NAME) != 0 &&
 				!ends_with(file, ".checkpoint"))
 				opening->recovery.files_skipped++;
 			continue;

@@ -191,10 +191,13 @@ int log_file_sync(struct log *log, struct file *file);
  * (fiber) After a sync that failed with ERROR, and before log_fail, which may end the process. Linux
  * may now show the bytes from memory, take them for written and never write them: the next process
  * would find them, believe them, sync them with success, and lose them with the power. So a mark is
- * left for it, which lives in the same memory as those bytes: recovery then writes them again.
+ * left for it, which lives in the same memory as those bytes.
  */
 void log_sync_failed(struct log *log, int error);
-#define LOG_SYNC_FAILED_NAME "sync-failed"
+/* (fiber) The mark: recovery believes no index, and writes again what it keeps past the recovery
+ * point. Recovery itself makes it before it takes an index apart below the recovery point. */
+int log_doubt_mark(struct log *log);
+#define LOG_DOUBT_NAME "in-doubt"
 
 /* One fiber at a time does housekeeping on a log. */
 void log_busy_begin(struct log *log);

@@ -13,8 +13,8 @@ struct opening {
 	struct log_recovery recovery;
 	struct path_listing *listing;
 	bool producers_loaded; /* recovery carries them along */
-	bool sync_failed;      /* what recovery reads may be in memory alone: it writes it again */
 	bool sync_recovered;   /* what recovery finds is shown only when it is on the disk */
+	bool in_doubt;	       /* see log_doubt_mark */
 };
 
 /* ---- log_folder.c ---- */

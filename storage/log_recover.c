@@ -248,7 +248,7 @@ static int batch_recover(struct log *log, struct segment *segment, struct segmen
 	return 0;
 }
 
-/* See log_sync_failed. */
+/* See log_doubt_mark. */
 static int segment_rewrite(struct segment *segment, uint8_t *buffer, uint64_t from, uint64_t to)
 {
 	struct file *file = file_ref(segment->file);
@@ -269,6 +269,19 @@ static int segment_rewrite(struct segment *segment, uint8_t *buffer, uint64_t fr
 }
 
 /*
+ * Are indexes to be made anew from the segment's start that a later start would believe up to
+ * FROM_OFFSET? When this one does not live to the end, one of them may be there and the other not.
+ * Segments wholly below the recovery point are none of this: they are not read, since what rots
+ * there must not cost what stands behind it.
+ */
+static bool index_is_missed(
+	const struct opening *opening, const struct segment *segment, int64_t from_offset)
+{
+	return from_offset > segment->base_offset &&
+	       (int64_t)segment->tail.size > opening->log->config.index_interval_bytes;
+}
+
+/*
  * Reads the segment from where the recovery point says, makes its indexes anew from there, and cuts
  * it at the first bad batch. RET_NEXT: the offset behind its last good batch.
  */
@@ -284,14 +297,22 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	const char *why = "";
 	struct scan scan;
 	int64_t next = segment->base_offset;
-	uint64_t from;
+	uint64_t rewrite_from;
 	int error;
 
 	error = index_ready(&segment->indexes[INDEX_OFFSET], LOG_FILE_OFFSET_INDEX);
 	if (!error)
 		error = index_ready(&segment->indexes[INDEX_TIME], LOG_FILE_TIME_INDEX);
 	if (!error)
-		error = recovery_place(segment, from_offset, &tail);
+		error = recovery_place(segment,
+			opening->in_doubt ? segment->base_offset : from_offset, &tail);
+	if (!error && tail.size == 0 && !opening->in_doubt &&
+		index_is_missed(opening, segment, from_offset)) {
+		opening->in_doubt = true;
+		error = log_doubt_mark(log);
+		if (!error)
+			error = fiber_sync_folder(log->shard, log->path);
+	}
 	if (!error)
 		error = index_file_truncate(&segment->indexes[INDEX_OFFSET], tail.offset_entries);
 	if (!error)
@@ -303,7 +324,7 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	error = scan_begin(&scan, segment);
 	if (error)
 		return error;
-	from = tail.size;
+	rewrite_from = tail.size;
 	/* The first good batch tells where its producers must be known from. */
 	error = scan_batch(&scan, tail.size, size, segment->base_offset, &data, &header, &why);
 	if (error > 0)
@@ -319,15 +340,17 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 		if (error <= 0)
 			break;
 		next = header.last_offset + 1;
+		if (next <= opening->ask->recovery_point)
+			rewrite_from = tail.size + (uint32_t)header.size;
 		error = batch_recover(log, segment, &tail, data, &header, capacities);
 		opening->recovery.scanned_bytes += header.size;
 		if (++count % YIELD_BATCHES == 0)
 			fiber_yield(log->shard);
 	}
-	if (error >= 0 && opening->sync_failed) {
+	if (error >= 0 && opening->in_doubt) {
 		error = segment_open_file(segment);
 		if (!error)
-			error = segment_rewrite(segment, scan.buffer, from, tail.size);
+			error = segment_rewrite(segment, scan.buffer, rewrite_from, tail.size);
 	}
 	scan_end(&scan);
 	if (error < 0)
@@ -361,9 +384,12 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	segment->tail_known = true;
 	segment->synced = false;
 	/* The active segment's are extended to their full size soon. */
-	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
+	for (int kind = 0; !error && kind < INDEX_KINDS; kind++) {
 		error = segment == log_active(log) ? index_file_flush(&segment->indexes[kind])
 						   : index_file_trim(&segment->indexes[kind]);
+		if (!error && opening->in_doubt)
+			error = index_file_sync(&segment->indexes[kind]);
+	}
 	if (!error)
 		error = segment_aborted_flush(segment, false);
 	/*
@@ -373,7 +399,7 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	 * background sync takes it along. But what was cut off must not come back behind new batches,
 	 * and a snapshot at the next segment will say that this one is whole.
 	 */
-	if (!error && (*ret_cut || segment != log_active(log) || opening->sync_failed ||
+	if (!error && (*ret_cut || segment != log_active(log) || opening->in_doubt ||
 			      (opening->sync_recovered && tail.size > 0))) {
 		error = segment_open_file(segment);
 		if (!error)
@@ -465,7 +491,7 @@ int opening_recover(struct opening *opening, int64_t *ret_end)
 	floor = max_of(floor, (int64_t)0);
 	for (uint32_t i = 0; !error && !cut && i < log->segment_count; i++) {
 		struct segment *segment = log->segments[i];
-		bool past = (!ask->clean || opening->sync_failed) && i >= floor;
+		bool past = (!ask->clean || opening->in_doubt) && i >= floor;
 
 		if (!past && indexes_are_there(opening, segment))
 			continue;
@@ -512,8 +538,8 @@ int opening_recover(struct opening *opening, int64_t *ret_end)
 			error = segment_recover(
 				opening, log_active(log), log_active(log)->base_offset, &end, &cut);
 	}
-	if (!error && opening->sync_failed) {
-		snprintf(mark, sizeof(mark), "%s/" LOG_SYNC_FAILED_NAME, log->path);
+	if (!error && opening->in_doubt) {
+		snprintf(mark, sizeof(mark), "%s/" LOG_DOUBT_NAME, log->path);
 		error = fiber_unlink(log->shard, mark);
 	}
 	*ret_end = end;
