@@ -69,6 +69,8 @@ void cluster_init(struct cluster *cluster, struct chooser *chooser,
 	model_init(cluster, chooser);
 	if (rots)
 		cluster->model.has_many_rolls = true;
+	cluster->model.coverage.events[EVENT_ONE_SHARD] += cluster->shards == 1;
+	cluster->model.coverage.events[EVENT_EIGHT_SHARDS] += cluster->shards == 8;
 	snprintf(cluster->options.address, sizeof(cluster->options.address), "10.%u.0.1", index);
 	cluster->options.syncs_each_message = harm >= HARM_POWER;
 	cluster->options.offsets_partitions = (int)pick_between(chooser, 1, 3);
@@ -133,6 +135,7 @@ static void crash_plan(struct cluster *cluster)
 	if (cluster->harm == HARM_POWER ||
 		(cluster->harm == HARM_DISK_LIES && chance(cluster->chooser, 2)))
 		how = CRASH_POWER;
+	cluster->crash_how = how;
 	host_crash_at_change(cluster->node, choose_between(cluster->chooser, 1, span), how);
 }
 
@@ -197,7 +200,7 @@ static void node_inspect(struct cluster *cluster)
 	if (!cluster->is_inspected || cluster_has_failed(cluster))
 		return;
 	disk = host_disk_copy(cluster->node);
-	cluster->result->inspections++;
+	cluster->model.coverage.events[EVENT_INSPECTION]++;
 	if (!inspection_run(disk, cluster->model.deletes_records, why, sizeof(why)))
 		history_violation(&cluster->model.history, "%s", why);
 	disk_free(disk);
@@ -207,6 +210,7 @@ static void node_inspect(struct cluster *cluster)
 static void node_ended(struct cluster *cluster)
 {
 	struct model *model = &cluster->model;
+	uint64_t *events = model->coverage.events;
 
 	/* Nothing but a failing disk is a reason to give up. */
 	if (host_exit_status(cluster->node) > 0 && cluster->harm != HARM_DISK_LIES)
@@ -216,11 +220,15 @@ static void node_ended(struct cluster *cluster)
 	for (unsigned i = 0; i < model->group_count; i++)
 		group_history_end(&model->groups[i]);
 	if (host_exit_status(cluster->node) != 0) {
-		cluster->result->crashes++;
+		events[host_exit_status(cluster->node) > 0	? EVENT_GAVE_UP
+			: cluster->crash_how == CRASH_POWER ? EVENT_POWER_CUT
+							    : EVENT_KILL]++;
 		model->crashes++;
 		history_crash(&model->history);
 		if (chance(cluster->chooser, 4))
 			node_inspect(cluster);
+	} else {
+		events[EVENT_CLEAN_STOP]++;
 	}
 	cluster->restart_at_ns =
 		world_now_ns(cluster->world) + 1 + choose_below(cluster->chooser, 2 * NS_PER_S);
@@ -242,7 +250,7 @@ static void disk_fill(struct cluster *cluster, uint64_t now_ns)
 			disk_used_bytes(disk) + choose_below(cluster->chooser, 100000));
 		disk_free(disk);
 		cluster->disk_free_at_ns = now_ns + choose_below(cluster->chooser, 3 * NS_PER_S);
-		cluster->result->full_disks++;
+		cluster->model.coverage.events[EVENT_FULL_DISK]++;
 	}
 }
 
@@ -261,7 +269,7 @@ static void network_cut(struct cluster *cluster, uint64_t now_ns)
 			world_partition_one_way(
 				cluster->world, cluster->cut_client, cluster->node, true);
 		cluster->cut_heals_at_ns = now_ns + choose_below(cluster->chooser, 10 * NS_PER_S);
-		cluster->result->cuts++;
+		cluster->model.coverage.events[EVENT_CUT]++;
 	}
 }
 

@@ -32,6 +32,7 @@ struct cluster {
 	struct node_options options;
 	struct program program;
 	struct host *node;
+	enum crash crash_how;			   /* the next one */
 	uint64_t restart_at_ns;			   /* 0: it runs */
 	uint64_t stop_at_ns;			   /* the next clean stop; UINT64_MAX: none more */
 	uint64_t disk_free_at_ns, cut_heals_at_ns; /* UINT64_MAX: not full, no cut */

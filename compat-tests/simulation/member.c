@@ -229,6 +229,7 @@ static bool group_join(struct member *member)
 		return false;
 	id_keep(member, response.member_id);
 	member->generation = response.generation_id;
+	member->model->coverage.events[EVENT_STATIC_JOIN] += member->is_static;
 	is_leader = response.leader.size == response.member_id.size &&
 		    memcmp(response.leader.data, response.member_id.data,
 			    (size_t)response.leader.size) == 0;

@@ -24,8 +24,10 @@ bool model_connect(struct model *model, struct shard *shard, struct wire *wire)
 	for (;;) {
 		int error = wire_open(wire, shard, &model->broker);
 
-		if (error == 0)
+		if (error == 0) {
+			wire->answers = model->coverage.answers;
 			return true;
+		}
 		if (model->is_scanned || history_is_violated(&model->history))
 			return false;
 		model->broken_connections++;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "coverage.h"
 #include "group_history.h"
 #include "history.h"
 #include "runtime/simulated/world.h"
@@ -46,7 +47,8 @@ struct model {
 	unsigned survivor_count;
 	/* Errors met on the way, which are no violations: to see that faults were met at all. */
 	uint64_t broken_connections, retriable_errors, requests, topics_deleted, rebalances,
-		commits, session_fetches, starts_moved;
+		commits, starts_moved;
+	struct coverage coverage;
 	int last_error; /* the last retriable one, and who got it */
 	const char *last_error_of;
 	int64_t producer_ids[1024]; /* every one that a broker gave out */

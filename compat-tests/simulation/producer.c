@@ -49,6 +49,12 @@ static int batch_ask(struct producer *producer, struct sending *batch, int versi
 		       : producer->promise == PROMISE_AT_LEAST_ONCE ? 1
 								    : 0;
 
+	uint64_t *events = producer->model->coverage.events;
+
+	events[EVENT_BATCH_IDEMPOTENT] += acks == -1;
+	events[EVENT_BATCH_RESENT] += acks == -1 && batch->was_sent;
+	events[EVENT_BATCH_ACKS_1] += acks == 1;
+	events[EVENT_BATCH_ACKS_0] += acks == 0;
 	return sending_ask(batch, &producer->connection, &producer->model->topic, acks, version);
 }
 
@@ -161,6 +167,7 @@ static void round_probe_order(struct producer *producer)
 	struct sending *batch = &producer->batches[1];
 	int error = batch_ask(producer, batch, 8);
 
+	producer->model->coverage.events[EVENT_OUT_OF_ORDER]++;
 	if (!error)
 		error = wire_answer(&producer->connection.wire, &producer->connection.arena,
 			&response, MODEL_TIMEOUT_NS);

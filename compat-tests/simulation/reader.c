@@ -219,7 +219,8 @@ static struct fetch_request *fetch_make(struct reader *reader, int version)
 	if (reader->uses_sessions) {
 		request->session_id = reader->session_id;
 		request->session_epoch = reader->session_epoch;
-		reader->connection.model->session_fetches += reader->session_epoch > 0;
+		reader->connection.model->coverage.events[EVENT_SESSION_FETCH] +=
+			reader->session_epoch > 0;
 	}
 	partitions_fill(reader, request, version);
 	session_drop_one(reader, request, version);
@@ -261,6 +262,7 @@ static int answer_read(
 			} else if (data->error_code == KAFKA_OFFSET_OUT_OF_RANGE) {
 				/* Only below the start; nothing else that was readable goes. */
 				is_out_of_range = true;
+				reader->connection.model->coverage.events[EVENT_BELOW_START]++;
 				if (reader->next[partition] >=
 					reader->connection.model->history
 						.logs[reader->topic.first_log + partition]

@@ -7,6 +7,8 @@
 #include "cluster.h"
 #include "protocol/errors.h"
 
+#define SLOW_DISK_DELAY_NS (500 * NS_PER_MS)
+
 struct run {
 	const struct run_options *options;
 	struct run_result *result;
@@ -27,7 +29,7 @@ static void faults_draw(struct run *run, enum harm harm)
 	faults->disk_delay_max_ns = choose_between(chooser, 10000, 10000000);
 	/* A disk that is slow now and then. */
 	if (choose_below(chooser, 4) == 0)
-		faults->disk_delay_max_ns = 500 * NS_PER_MS;
+		faults->disk_delay_max_ns = SLOW_DISK_DELAY_NS;
 	if (choose_below(chooser, 2) == 0)
 		faults->network_reset_ppm = 2000;
 	if (choose_below(chooser, 2) == 0)
@@ -65,6 +67,9 @@ static void run_set_up(struct run *run)
 		choose_below(chooser, 4) > 0 ? 1 : 2 + (unsigned)choose_below(chooser, 2);
 	if (run->options->node_count)
 		run->cluster_count = run->options->node_count;
+	run->result->coverage.events[EVENT_NEIGHBOURS] += run->cluster_count > 1;
+	run->result->coverage.events[EVENT_SLOW_DISK] +=
+		faults->disk_delay_max_ns == SLOW_DISK_DELAY_NS;
 	snprintf(setting, RUN_TEXT_SIZE,
 		"harm %s, network <= %" PRIu64 " us%s%s, disk <= %" PRIu64 " us%s%s%s",
 		harm_names[harm], faults->network_delay_max_ns / 1000,
@@ -204,8 +209,7 @@ static void result_add(struct run_result *result, const struct cluster *cluster)
 	result->starts_moved += model->starts_moved;
 	result->rebalances += model->rebalances;
 	result->commits += model->commits;
-	result->session_fetches += model->session_fetches;
-	result->rots += cluster->rots;
+	coverage_add(&result->coverage, &model->coverage);
 }
 
 void run_seed(const struct run_options *options, struct run_result *ret_result)
@@ -233,6 +237,8 @@ void run_seed(const struct run_options *options, struct run_result *ret_result)
 			failed->index, failed->model.history.violation);
 	for (unsigned i = 0; i < run->cluster_count; i++)
 		result_add(ret_result, &run->clusters[i]);
+	for (unsigned i = 0; i < FAULT_COUNT; i++)
+		ret_result->coverage.faults[i] = world_fault_count(run->world, (enum fault)i);
 	world_free(run->world);
 	for (unsigned i = 0; i < run->cluster_count; i++)
 		cluster_done(&run->clusters[i]);

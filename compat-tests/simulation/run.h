@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "coverage.h"
 #include "runtime/simulated/world.h"
 
 enum { RUN_TEXT_SIZE = 1024, RUN_NODES_MAX = 3, RUN_STOP_LIMIT_S = 300 };
@@ -23,9 +24,10 @@ struct run_result {
 	char violation[RUN_TEXT_SIZE]; /* empty: none */
 	char setting[RUN_TEXT_SIZE];   /* what the seed chose */
 	uint64_t hash, steps, virtual_ms;
-	uint64_t crashes, restarts, requests, full_disks, cuts, rots, inspections;
+	uint64_t restarts, requests;
 	uint64_t attempted, acknowledged, read, duplicates, retriable_errors, broken_connections;
-	uint64_t topics_deleted, starts_moved, rebalances, commits, session_fetches;
+	uint64_t topics_deleted, starts_moved, rebalances, commits;
+	struct coverage coverage;
 };
 
 void run_seed(const struct run_options *options, struct run_result *ret_result);

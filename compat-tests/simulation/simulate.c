@@ -30,7 +30,7 @@ const char *__lsan_default_suppressions(void)
 struct arguments {
 	uint64_t seed, seeds, steps;
 	unsigned shards, nodes;
-	bool is_once, is_quiet, is_verbose, ends_at_violation;
+	bool is_once, is_quiet, is_verbose, ends_at_violation, wants_coverage;
 	const char *trace_path;
 	const char *hashes_path;
 };
@@ -39,7 +39,7 @@ static int usage(FILE *to, int status)
 {
 	fputs("usage: simulate [--seed N] [--seeds COUNT] [--steps M] [--shards K] [--once]\n"
 	      "                [--nodes K] [--until-violation] [--quiet-world] [--trace FILE]\n"
-	      "                [--hashes FILE] [--verbose]\n"
+	      "                [--hashes FILE] [--verbose] [--coverage]\n"
 	      "\n"
 	      "--seed N         the first seed (1)\n"
 	      "--seeds COUNT    how many (1)\n"
@@ -50,6 +50,7 @@ static int usage(FILE *to, int status)
 	      "--until-violation  ends with the first seed that breaks a rule\n"
 	      "--verbose        the node's log lines\n"
 	      "--quiet-world    no faults\n"
+	      "--coverage       a class of faults or operations that never happened is a failure\n"
 	      "--trace FILE     every event as a line (of the first run of each seed)\n"
 	      "--hashes FILE    a line for each seed with its trace hash: to compare two builds\n",
 		to);
@@ -79,6 +80,7 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 		TRACE,
 		HASHES,
 		NODES,
+		COVERAGE,
 		HELP
 	};
 	static const struct option options[] = {
@@ -93,6 +95,7 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 		{"trace", required_argument, NULL, TRACE},
 		{"hashes", required_argument, NULL, HASHES},
 		{"nodes", required_argument, NULL, NODES},
+		{"coverage", no_argument, NULL, COVERAGE},
 		{"help", no_argument, NULL, HELP},
 		{0},
 	};
@@ -139,6 +142,9 @@ static int arguments_parse(int argc, char **argv, struct arguments *ret)
 			is_good = number_parse(optarg, &nodes) && nodes >= 1 &&
 				  nodes <= RUN_NODES_MAX;
 			ret->nodes = (unsigned)nodes;
+			break;
+		case COVERAGE:
+			ret->wants_coverage = true;
 			break;
 		case HELP:
 			exit(usage(stdout, 0));
@@ -215,11 +221,7 @@ struct totals {
 
 static void sum_add(struct run_result *sum, const struct run_result *result)
 {
-	sum->crashes += result->crashes;
-	sum->full_disks += result->full_disks;
-	sum->cuts += result->cuts;
-	sum->rots += result->rots;
-	sum->inspections += result->inspections;
+	coverage_add(&sum->coverage, &result->coverage);
 	sum->requests += result->requests;
 	sum->acknowledged += result->acknowledged;
 	sum->read += result->read;
@@ -228,19 +230,15 @@ static void sum_add(struct run_result *sum, const struct run_result *result)
 	sum->starts_moved += result->starts_moved;
 	sum->rebalances += result->rebalances;
 	sum->commits += result->commits;
-	sum->session_fetches += result->session_fetches;
 }
 
 static void sum_print(const struct run_result *sum)
 {
-	printf("%" PRIu64 " crashes, %" PRIu64 " full disks, %" PRIu64 " cut and %" PRIu64
-	       " broken connections, %" PRIu64 " rotten bits, %" PRIu64 " disks inspected\n",
-		sum->crashes, sum->full_disks, sum->cuts, sum->broken_connections, sum->rots,
-		sum->inspections);
-	printf("%" PRIu64 " requests, %" PRIu64 " records acknowledged, %" PRIu64 " read, %" PRIu64
-	       " fetches in sessions, %" PRIu64 " log starts moved, %" PRIu64
+	coverage_print(&sum->coverage);
+	printf("%" PRIu64 " requests, %" PRIu64 " broken connections, %" PRIu64
+	       " records acknowledged, %" PRIu64 " read, %" PRIu64 " log starts moved, %" PRIu64
 	       " topics deleted, %" PRIu64 " generations, %" PRIu64 " offsets committed\n",
-		sum->requests, sum->acknowledged, sum->read, sum->session_fetches,
+		sum->requests, sum->broken_connections, sum->acknowledged, sum->read,
 		sum->starts_moved, sum->topics_deleted, sum->rebalances, sum->commits);
 }
 
@@ -310,6 +308,8 @@ int main(int argc, char **argv)
 	if (hashes)
 		fclose(hashes);
 	sum_print(&totals.sum);
+	if (arguments.wants_coverage)
+		totals.failed += coverage_missing(&totals.sum.coverage);
 	if (!arguments.is_once)
 		printf("seeds run twice with equal traces: %" PRIu64 "\n", totals.equal);
 	printf("%" PRIu64 " steps in %.1f s, %.2f million a second\n", totals.steps, totals.seconds,

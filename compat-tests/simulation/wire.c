@@ -148,6 +148,8 @@ static int wire_answer_read(struct wire *wire, struct arena *arena, void *respon
 		api->response, version, body, arena, response, &consumed, &codec_error);
 	if (error || consumed != (size_t)body.size)
 		return -EBADMSG;
+	if (wire->answers)
+		wire->answers[api->key]++;
 	wire->pending_count--;
 	memmove(wire->pending, wire->pending + 1, wire->pending_count * sizeof(*wire->pending));
 	return 0;

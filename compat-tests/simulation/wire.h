@@ -26,6 +26,7 @@ struct wire {
 		int32_t correlation_id;
 	} pending[WIRE_PENDING_MAX]; /* sent and not answered, oldest first */
 	unsigned pending_count;
+	uint64_t *answers; /* counted here by API key; NULL: nowhere */
 };
 
 /* 0 or a negative errno. */

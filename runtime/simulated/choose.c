@@ -68,6 +68,31 @@ bool choose_chance(struct chooser *chooser, uint32_t ppm)
 	return choose_below(chooser, CHANCE_CERTAIN_PPM) < ppm;
 }
 
+const char *const fault_names[FAULT_COUNT] = {
+	[FAULT_WRITE_TORN] = "changes in part",
+	[FAULT_SECTOR_LOST] = "lost sectors",
+	[FAULT_SECTOR_TORN] = "torn sectors",
+	[FAULT_NAME_LOST] = "lost names",
+	[FAULT_IO_ERROR] = "I/O errors",
+	[FAULT_NO_SPACE] = "writes without space",
+	[FAULT_SYNC_FAILED] = "failed syncs",
+	[FAULT_PAGE_FORGOTTEN] = "pages forgotten",
+	[FAULT_ROT] = "rotten bits",
+	[FAULT_COLD_READ] = "cold reads",
+	[FAULT_RESET] = "resets",
+	[FAULT_SHORT_MOVE] = "short moves",
+	[FAULT_CLOCK_JUMP] = "clock jumps",
+	[FAULT_STALL] = "stalls",
+};
+
+bool choose_fault(struct chooser *chooser, enum fault fault, uint32_t ppm)
+{
+	bool happens = choose_chance(chooser, ppm);
+
+	chooser->faults[fault] += happens;
+	return happens;
+}
+
 void choose_bytes(struct chooser *chooser, void *buffer, size_t size)
 {
 	uint8_t *to = buffer;

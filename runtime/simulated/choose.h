@@ -10,11 +10,13 @@
 #include <stdio.h>
 
 #include "runtime/base.h"
+#include "runtime/simulated/fault.h"
 
 struct chooser {
 	uint64_t state[4]; /* xoshiro256** */
 	uint64_t hash;
 	uint64_t note_count;
+	uint64_t faults[FAULT_COUNT]; /* how often each happened */
 	FILE *text; /* every note as a line, to find where two runs part; NULL: none */
 };
 
@@ -30,6 +32,8 @@ uint64_t choose_below(struct chooser *chooser, uint64_t below);
 uint64_t choose_between(struct chooser *chooser, uint64_t first, uint64_t last);
 /* True PPM times in a million; 0 and a million answer without a pick. */
 bool choose_chance(struct chooser *chooser, uint32_t ppm);
+/* A chance that is counted when it comes true. */
+bool choose_fault(struct chooser *chooser, enum fault fault, uint32_t ppm);
 void choose_bytes(struct chooser *chooser, void *buffer, size_t size);
 
 /* Folds an event into the trace. WHAT is a literal that names it in the text. */

@@ -254,6 +254,7 @@ void content_sync_fail(struct content *content, struct chooser *chooser)
 			break;
 		case 1:
 			page->dirty = false; /* stranded */
+			chooser->faults[FAULT_PAGE_FORGOTTEN]++;
 			break;
 		default:
 			page_revert(content, page);
@@ -285,10 +286,12 @@ static void page_settle(struct content_page *page, struct chooser *chooser, uint
 				CONTENT_SECTOR_SIZE) == 0)
 			continue;
 		if (keep_ppm > 0 && keep_ppm < CHANCE_CERTAIN_PPM &&
-			choose_chance(chooser, TORN_SECTOR_PPM))
+			choose_fault(chooser, FAULT_SECTOR_TORN, TORN_SECTOR_PPM))
 			sector_settle(page, sector, choose_below(chooser, CONTENT_SECTOR_SIZE));
 		else if (choose_chance(chooser, keep_ppm))
 			sector_settle(page, sector, CONTENT_SECTOR_SIZE);
+		else
+			chooser->faults[FAULT_SECTOR_LOST]++;
 	}
 }
 

@@ -684,6 +684,7 @@ static void changes_settle(struct disk *disk, struct chooser *chooser)
 		if (keep) {
 			change_commit(disk, change);
 		} else {
+			chooser->faults[FAULT_NAME_LOST]++;
 			list_remove(&change->node);
 			list_push_back(&lost, &change->node);
 		}

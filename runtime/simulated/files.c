@@ -108,7 +108,7 @@ int64_t files_read_cached(
 {
 	struct world *world = process_of(shard)->world;
 
-	if (choose_chance(&world->chooser, world->options.cold_read_ppm))
+	if (choose_fault(&world->chooser, FAULT_COLD_READ, world->options.cold_read_ppm))
 		return -EAGAIN;
 	return files_read_now(file, buffer, size, offset);
 }
@@ -117,7 +117,7 @@ bool files_is_cached(struct shard *shard, struct file *file, uint64_t offset, ui
 {
 	struct world *world = process_of(shard)->world;
 
-	return !choose_chance(&world->chooser, world->options.cold_read_ppm);
+	return !choose_fault(&world->chooser, FAULT_COLD_READ, world->options.cold_read_ppm);
 }
 
 static int64_t op_read(struct machine *process, struct file_op *op)
@@ -307,6 +307,7 @@ static void op_crash(struct machine *process, struct file_wait *wait)
 		break;
 	case 1:
 		op_happen_partly(process, wait);
+		process->world->chooser.faults[FAULT_WRITE_TORN]++;
 		break;
 	default:
 		op_happen(process, wait);
@@ -367,10 +368,14 @@ static void file_wait_fire(struct world *world, struct event *event)
 		result = op_happen(process, wait);
 	} else {
 		op_happen_partly(process, wait);
-		if (op->ask.kind == FILE_OP_SYNC)
+		if (op->ask.kind == FILE_OP_SYNC) {
+			world->chooser.faults[FAULT_SYNC_FAILED]++;
 			disk_sync_fail(
 				host->disk, open_file_of(op->ask.file)->inode, &world->chooser);
+		}
 	}
+	world->chooser.faults[FAULT_IO_ERROR] += result == -EIO;
+	world->chooser.faults[FAULT_NO_SPACE] += result == -ENOSPC;
 	if (op->ask.kind == FILE_OP_WRITE &&
 		choose_chance(&world->chooser, world->options.disk_write_out_ppm))
 		disk_write_out(host->disk, &world->chooser);

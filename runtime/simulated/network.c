@@ -181,7 +181,7 @@ static void end_receive(struct end *end)
 			op_answer(socket, op, 0);
 		return;
 	}
-	if (choose_chance(&world->chooser, world->options.network_short_ppm))
+	if (choose_fault(&world->chooser, FAULT_SHORT_MOVE, world->options.network_short_ppm))
 		size = choose_between(&world->chooser, 1, size);
 	for (uint64_t done = 0; done < size;) {
 		uint64_t at = (in->received + done) % end->link->window_bytes;
@@ -225,7 +225,7 @@ static void arrival_fire(struct world *world, struct event *event)
 		return;
 	}
 	stream->cut_since_ns = 0;
-	if (choose_chance(&world->chooser, world->options.network_reset_ppm)) {
+	if (choose_fault(&world->chooser, FAULT_RESET, world->options.network_reset_ppm)) {
 		link_break_from(to, -ECONNRESET);
 		return;
 	}
@@ -283,7 +283,7 @@ static void end_send(struct end *end)
 		op_answer(socket, op, -EPIPE);
 		return;
 	}
-	if (choose_chance(&world->chooser, world->options.network_reset_ppm)) {
+	if (choose_fault(&world->chooser, FAULT_RESET, world->options.network_reset_ppm)) {
 		link_break_from(end, -ECONNRESET);
 		return;
 	}
@@ -297,7 +297,7 @@ static void end_send(struct end *end)
 
 		if (piece->size > 0 && size == 0)
 			break; /* end_receive of the other end lets it go on */
-		if (size > 1 && choose_chance(&world->chooser, world->options.network_short_ppm)) {
+		if (size > 1 && choose_fault(&world->chooser, FAULT_SHORT_MOVE, world->options.network_short_ppm)) {
 			size = choose_between(&world->chooser, 1, size - 1);
 			event_schedule(&world->events, &end->send_more,
 				world->now_ns + network_delay(world));

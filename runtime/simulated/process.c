@@ -98,7 +98,7 @@ static int64_t process_wall_ms(const struct shard *shard)
 	struct host *host = process_of(shard)->host;
 	struct chooser *chooser = &host->world->chooser;
 
-	if (choose_chance(chooser, host->world->options.clock_jump_ppm))
+	if (choose_fault(chooser, FAULT_CLOCK_JUMP, host->world->options.clock_jump_ppm))
 		host_clock_jump(host,
 			(int64_t)choose_below(chooser, 2 * CLOCK_JUMP_MAX_MS) - CLOCK_JUMP_MAX_MS);
 	return host_wall_ms(host);

@@ -132,7 +132,10 @@ uint64_t host_change_count(const struct host *host)
 int host_rot(struct host *host, const char *path, uint64_t offset)
 {
 	chooser_note(&host->world->chooser, "rot", host->index, offset, 0);
-	return disk_rot(host->disk, &host->world->chooser, path, offset);
+	int error = disk_rot(host->disk, &host->world->chooser, path, offset);
+
+	host->world->chooser.faults[FAULT_ROT] += error == 0;
+	return error;
 }
 
 void host_disk_capacity_set(struct host *host, uint64_t bytes)
@@ -296,7 +299,7 @@ static void shard_step(struct world *world, struct process_shard *shard)
 		process_end(process, process->end_how, process->end_status);
 		return;
 	}
-	if (choose_chance(&world->chooser, world->options.stall_ppm)) {
+	if (choose_fault(&world->chooser, FAULT_STALL, world->options.stall_ppm)) {
 		shard->stalled = true;
 		event_schedule(&world->events, &shard->wake,
 			world->now_ns + world_delay(world, world->options.stall_max_ns));
@@ -349,6 +352,11 @@ bool world_run_until(
 uint64_t world_now_ns(const struct world *world)
 {
 	return world->now_ns;
+}
+
+uint64_t world_fault_count(const struct world *world, enum fault fault)
+{
+	return world->chooser.faults[fault];
 }
 
 uint64_t world_steps(const struct world *world)

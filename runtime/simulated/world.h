@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 
+#include "runtime/simulated/fault.h"
 #include "runtime/socket.h"
 
 struct world;
@@ -109,6 +110,7 @@ bool world_run_until(
 	struct world *world, bool (*done)(void *argument), void *argument, uint64_t duration_ns);
 uint64_t world_now_ns(const struct world *world);
 uint64_t world_steps(const struct world *world);
+uint64_t world_fault_count(const struct world *world, enum fault fault);
 /* Over every pick and every completion so far, and all bytes that were written, read or sent. */
 uint64_t world_trace_hash(const struct world *world);
 /* 0 <= result < BELOW, for the test's own choices, from the same generator. */
