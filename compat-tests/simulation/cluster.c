@@ -63,7 +63,7 @@ void cluster_init(struct cluster *cluster, struct chooser *chooser,
 	/* After a power cut the recovery point that a reader saw may be an older one again. */
 	rots = chance(chooser, 4) && harm < HARM_POWER;
 	cluster->rot_at_ns = rots && !options->has_no_faults
-				     ? choose_between(chooser, NS_PER_S, 10 * NS_PER_S)
+				     ? choose_between(chooser, NS_PER_S / 2, 3 * NS_PER_S)
 				     : UINT64_MAX;
 	cluster->is_inspected = !rots && chance(chooser, 2);
 	model_init(cluster, chooser);
@@ -285,7 +285,7 @@ static void harm_do(struct cluster *cluster, uint64_t now_ns)
 	}
 	if (now_ns >= cluster->rot_at_ns && cluster->rots < ROTS_MAX) {
 		cluster->rot_at_ns =
-			now_ns + choose_between(cluster->chooser, NS_PER_S, 10 * NS_PER_S);
+			now_ns + choose_between(cluster->chooser, NS_PER_S / 2, 3 * NS_PER_S);
 		cluster->rots += rot_do(cluster->node, &cluster->model, cluster->chooser);
 	}
 }

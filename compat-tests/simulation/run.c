@@ -45,6 +45,7 @@ static void faults_draw(struct run *run, enum harm harm)
 	faults->disk_write_out_ppm = 50000;
 	if (harm == HARM_DISK_LIES) {
 		faults->disk_error_ppm = 300;
+		faults->disk_sync_error_ppm = 3000;
 		faults->disk_full_ppm = 300;
 	}
 	if (run->options->has_no_faults)

@@ -286,10 +286,13 @@ static int op_error_pick(struct machine *process, const struct file_op *op)
 	bool takes_space = op->ask.kind == FILE_OP_WRITE || op->ask.kind == FILE_OP_ALLOCATE ||
 			   op->ask.kind == PATH_OP_MAKE_FOLDER ||
 			   (op->ask.kind == FILE_OP_OPEN && (op->ask.flags & FILE_CREATE));
+	uint32_t error_ppm = options->disk_error_ppm;
 
+	if (op->ask.kind == FILE_OP_SYNC)
+		error_ppm = max_of(error_ppm, options->disk_sync_error_ppm);
 	if (host->fail_countdown > 0 && --host->fail_countdown == 0)
 		return -host->fail_error;
-	if (choose_chance(chooser, options->disk_error_ppm))
+	if (choose_chance(chooser, error_ppm))
 		return -EIO;
 	if (takes_space && choose_chance(chooser, options->disk_full_ppm))
 		return -ENOSPC;

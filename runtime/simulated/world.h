@@ -28,6 +28,7 @@ struct world_options {
 	uint32_t network_reset_ppm;  /* a connection breaks */
 	uint32_t network_short_ppm;  /* a send or receive moves only part */
 	uint32_t disk_error_ppm;     /* EIO */
+	uint32_t disk_sync_error_ppm; /* EIO of a file's sync, when that is more */
 	uint32_t disk_full_ppm;	     /* ENOSPC once */
 	uint32_t disk_write_out_ppm; /* after a write: the system makes something durable by itself
 				      */
