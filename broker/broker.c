@@ -27,6 +27,7 @@
 #include "broker/topic_settings.h"
 #include "broker/visit.h"
 #include "runtime/fiber.h"
+#include "storage/disk_reserve.h"
 #include "storage/log_dirs.h"
 
 enum {
@@ -321,6 +322,7 @@ static void broker_start_fiber(struct shard *shard, void *argument)
 		machine_exit(shard, EXIT_FAILURE);
 		goto out;
 	}
+	disk_reserve_release_if_short(shard, metadata_dir->path);
 	error = log_dirs_unmark_clean(shard, broker->log_dirs);
 	if (error == 0)
 		error = controller_open(shard, &open, &arena, &broker->controller, &why);
@@ -351,6 +353,8 @@ static void broker_start_fiber(struct shard *shard, void *argument)
 		broker_fail(broker, LOG_START_FAILED, "the logs or the registration", error);
 		goto out;
 	}
+	/* Before clients take the room. Without it the broker serves as well. */
+	disk_reserve_make(shard, metadata_dir->path, true);
 	checkpoints_start(broker);
 	broker->phase = BROKER_SERVING;
 	broker_say_serving(broker);

@@ -55,6 +55,8 @@ int fiber_sync_folder(struct shard *shard, const char *folder);
 int fiber_list(struct shard *shard, const char *folder, struct path_listing **ret);
 int fiber_path_status(struct shard *shard, const char *path, uint64_t *ret_size_bytes,
 	int64_t *ret_modified_ms, bool *ret_is_folder);
+/* Of the file system that holds PATH. */
+int fiber_space(struct shard *shard, const char *path, uint64_t *ret_free_bytes);
 void fiber_offload(struct shard *shard, struct offload_op *op);
 
 /* The whole file into malloc'ed memory with a NUL behind it; -EFBIG beyond LIMIT. */

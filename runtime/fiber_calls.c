@@ -130,6 +130,14 @@ int fiber_path_status(struct shard *shard, const char *path, uint64_t *ret_size_
 	return (int)call.op.result;
 }
 
+int fiber_space(struct shard *shard, const char *path, uint64_t *ret_free_bytes)
+{
+	FIBER_CALL(call, path_space, path);
+	if (call.op.result == 0)
+		*ret_free_bytes = call.op.ret.space.free_bytes;
+	return (int)call.op.result;
+}
+
 /* DONE belongs to the caller's op; it runs on the fiber after the wait. The fiber is found through
  * a wrapper around the op's own WORK. */
 struct fiber_offload {

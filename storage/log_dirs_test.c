@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/disk_reserve.h"
 #include "storage/log_fixture.h"
 #include "storage/meta_properties.h"
 
@@ -339,4 +340,52 @@ Test(log_dirs, a_checkpoint_that_fails_names_its_directory)
 	run(checkpoint_fails);
 	must(exists("d2/recovery-point-offset-checkpoint"));
 	must_not(exists("d1/recovery-point-offset-checkpoint"));
+}
+
+/* ---- the reserve ---- */
+
+/* Takes all the room there is, in a file of its own. */
+static void fill_disk(struct fixture *fixture, int number)
+{
+	uint64_t size = 0;
+	struct file *file;
+	char path[100];
+
+	snprintf(path, sizeof(path), "fill-%d", number);
+	must_eq(fiber_open(fixture->shard, path, FILE_WRITE | FILE_CREATE, &file), 0);
+	for (uint64_t more = 32 << 20; more >= 4096; more /= 2)
+		if (fiber_allocate(fixture->shard, file, size + more) == 0)
+			size += more;
+	file_unref(file);
+}
+
+static void starts_on_a_full_disk(struct fixture *fixture)
+{
+	enum { START_BYTES = 48 << 10, STARTS_MAX = 100 };
+	char *bytes = calloc(1, START_BYTES), path[100];
+	int starts = 0;
+
+	must(bytes);
+	must_eq(disk_reserve_make(fixture->shard, "d1", true), 0);
+	fill_disk(fixture, 0);
+	must_eq(fiber_replace(fixture->shard, "d1/nothing", bytes, START_BYTES), -ENOSPC);
+	for (; starts < STARTS_MAX; starts++) {
+		disk_reserve_release_if_short(fixture->shard, "d1");
+		snprintf(path, sizeof(path), "d1/start-%d", starts);
+		if (fiber_replace(fixture->shard, path, bytes, START_BYTES) < 0)
+			break;
+		disk_reserve_make(fixture->shard, "d1", true);
+		fill_disk(fixture, starts + 1);
+	}
+	must(starts >= 10 && starts < STARTS_MAX, "%d", starts);
+	/* Nothing is held back where that would take the last room while the broker serves. */
+	must_eq(disk_reserve_make(fixture->shard, "d1", false), -ENOSPC);
+	free(bytes);
+}
+
+/* Others take what a start leaves, each time. */
+Test(log_dirs, the_reserve_lasts_for_ten_starts_on_a_full_disk)
+{
+	host_disk_capacity_set(host, 32 << 20);
+	run(starts_on_a_full_disk);
 }

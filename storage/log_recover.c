@@ -390,6 +390,9 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 		if (!error && opening->in_doubt)
 			error = index_file_sync(&segment->indexes[kind]);
 	}
+	/* On a full disk the entries stay in memory; who has no room can still be read, and deleted. */
+	if (error == -ENOSPC && segment == log_active(log) && !opening->in_doubt)
+		error = 0;
 	if (!error)
 		error = segment_aborted_flush(segment, false);
 	/*

@@ -8,6 +8,7 @@
 #include "broker/observe/log.h"
 #include "protocol/errors.h"
 #include "runtime/memory.h"
+#include "storage/disk_reserve.h"
 #include "storage/partition_metadata.h"
 #include "storage/quorum_state.h"
 
@@ -67,7 +68,7 @@ static void append_done(struct log_append *op)
 	fiber_wake(wait->shard, wait->fiber);
 }
 
-static int append_part(struct quorum *quorum, uint8_t *batches, uint32_t size)
+static int16_t append_once(struct quorum *quorum, uint8_t *batches, uint32_t size, int64_t *ret_end)
 {
 	struct append_wait wait = {
 		.shard = quorum->shard,
@@ -79,24 +80,35 @@ static int append_part(struct quorum *quorum, uint8_t *batches, uint32_t size)
 			.durable = true,
 			.done = append_done},
 	};
-	int error = 0;
 
 	log_append(quorum->log, &wait.op);
 	while (!wait.done)
 		fiber_wait(quorum->shard);
-	if (wait.op.error_code != KAFKA_NONE) {
-		log_event(quorum->ask.logger, LOG_METADATA_FAILED, log_text("doing", "appending"),
-			log_int("error_code", wait.op.error_code), log_int("bytes", size));
-		error = -EIO;
-	} else {
-		/* The batches carried the offsets that their records were applied with. */
-		ensure(wait.op.base_offset == quorum->next_offset);
-		quorum->next_offset = wait.op.last_offset + 1;
-		quorum->bytes_since_snapshot += size;
-		log_high_watermark_set(quorum->log, quorum->next_offset);
-	}
+	/* The batches carried the offsets that their records were applied with. */
+	ensure(wait.op.error_code != KAFKA_NONE || wait.op.base_offset == quorum->next_offset);
+	*ret_end = wait.op.last_offset + 1;
 	log_append_done(&wait.op);
-	return error;
+	return wait.op.error_code;
+}
+
+static int append_part(struct quorum *quorum, uint8_t *batches, uint32_t size)
+{
+	int64_t end;
+	int16_t error_code = append_once(quorum, batches, size, &end);
+
+	/* Refused by a log that can go on: the disk is full, and the reserve is for this. */
+	if (error_code != KAFKA_NONE && log_is_usable(quorum->log) &&
+		disk_reserve_release(quorum->shard, quorum->ask.folder))
+		error_code = append_once(quorum, batches, size, &end);
+	if (error_code != KAFKA_NONE) {
+		log_event(quorum->ask.logger, LOG_METADATA_FAILED, log_text("doing", "appending"),
+			log_int("error_code", error_code), log_int("bytes", size));
+		return -EIO;
+	}
+	quorum->next_offset = end;
+	quorum->bytes_since_snapshot += size;
+	log_high_watermark_set(quorum->log, end);
+	return 0;
 }
 
 int quorum_append(struct quorum *quorum, uint8_t *batches, uint32_t size)

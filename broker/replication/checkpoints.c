@@ -3,6 +3,8 @@
 #include "broker/replication/directories.h"
 #include "broker/replication/log_rows.h"
 #include "runtime/fiber.h"
+#include "storage/disk_reserve.h"
+#include "storage/log_dirs.h"
 
 int checkpoints_write(struct broker *broker)
 {
@@ -44,6 +46,9 @@ static void checkpoint_fiber(struct shard *shard, void *argument)
 	if (error < 0)
 		log_event(&broker->shards[SHARD_MAIN].logger, LOG_CHECKPOINT_FAILED,
 			log_errno("error", error));
+	else if (!broker->checkpoint_stopped)
+		disk_reserve_make(
+			shard, log_dirs_metadata(broker->log_dirs)->path, false);
 	broker->checkpoint_runs = false;
 	if (broker->checkpoint_waiter)
 		fiber_wake(shard, broker->checkpoint_waiter);

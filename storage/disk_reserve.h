@@ -1,0 +1,22 @@
+/*
+ * Room that is held back on the disk of the metadata log, so that a broker can start, and decide, on
+ * a disk that is otherwise full: a start writes a new epoch and registers before anything can be
+ * deleted. A plain file in the log directory, which Apache Kafka passes over. See
+ * docs/decisions/0005-a-reserve-on-the-disk.md.
+ */
+#pragma once
+
+#include "runtime/shard.h"
+
+#define DISK_RESERVE_FILE_NAME "barnabas-reserve"
+
+/*
+ * (fiber) FOLDER gets its reserve if there is none. With LAST_BYTES also when that takes the last
+ * room there is, less than wanted if need be; else only where there is plenty. 0, or a negative errno
+ * that means no more than that there is no reserve now.
+ */
+int disk_reserve_make(struct shard *shard, const char *folder, bool last_bytes);
+/* (fiber) Gives the reserve's room back when the disk has less than that left: before a start. */
+void disk_reserve_release_if_short(struct shard *shard, const char *folder);
+/* (fiber) Gives it back. False when there is none. */
+bool disk_reserve_release(struct shard *shard, const char *folder);
