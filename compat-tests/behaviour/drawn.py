@@ -38,6 +38,8 @@ WEIGHTS = {
 }
 GROUP_FOCUS = ('JoinGroup',) * 5 + ('SyncGroup',) * 4 + ('Heartbeat', 'LeaveGroup') * 2 + (
     'OffsetCommit', 'OffsetFetch', 'DescribeGroups', 'ListGroups', 'DeleteGroups', 'OffsetDelete')
+# These know a group without a name, which all scenarios on a broker would share.
+KEEPS_NAMELESS = ('OffsetCommit', 'OffsetFetch', 'OffsetDelete', 'DescribeGroups', 'DeleteGroups')
 # Versions whose answer depends on more than the request: Metadata before 4 creates what it doesn't find (decision 3),
 # InitProducerId 6 is unstable in Kafka, OffsetCommit and OffsetFetch 0 mean ZooKeeper to 3.9.1, which also has other
 # settings than 4.3.1 (NOT_OLD).
@@ -128,6 +130,8 @@ class Draw:
 
     def group_id(self):
         self.group = self.pick((70, 'g0'), (22, 'g1'), (5, 'gx'), (3, ''))
+        if self.group == '' and self.api in KEEPS_NAMELESS:
+            self.group = 'gx'
         return Ref('group', self.group)
 
     def member_id(self):

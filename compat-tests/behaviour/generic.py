@@ -6,6 +6,7 @@ API means are in scenarios/.
 import schema
 
 SHORT_MS = 50  # what fields that say how long to wait get instead of an extreme
+LONG_MS = 10000
 
 
 def fill(fields, version, leaf, count, skip=()):
@@ -30,6 +31,8 @@ LIMITS = {'int8': 127, 'int16': 32767, 'int32': 2147483647, 'int64': 92233720368
 
 
 def default_leaf(field):
+    if field.name.lower() == 'timeoutms':  # what a busy Kafka may need to do what is asked, not a length to wait
+        return LONG_MS
     if field.name.lower().endswith('ms'):
         return SHORT_MS
     if field.default is None or field.array:

@@ -181,6 +181,7 @@ def and_create_again(t):
     name = t.create_topic()
     t.ask(delete(t, name))
     t.until(lambda r: r['Topics'][0]['ErrorCode'] == 0, create(row(name, 2)), 'CreateTopics', 5)
+    t.settled()  # until then the broker may still show the first one
     _await(t, name)
 
 
