@@ -187,7 +187,10 @@ def write(cases, results, options, rounds, seconds, here):
     """Rounds so far; the terminal sees the table when all are there."""
     where = (f'{here["cpu"]}, {here["cores"]} cores, {here["memory_gb"]} GB, Linux {here["kernel"]}; {here["date"]}; commit '
              f'{here["commit"]}; {rounds} round{"s" * (rounds > 1)}')
-    text = '\n'.join([f'{where}; load average {here["load_average"]}', '', comparison(cases, results), '',
+    long = [case for case in cases if case.rounds_max and case.rounds_max < rounds]
+    fewer = [f'Measured in the first {long[0].rounds_max} rounds only, as they take minutes: ' + ', '.join(c.name for c in long) + '.',
+             ''] if long else []
+    text = '\n'.join([f'{where}; load average {here["load_average"]}', '', *fewer, comparison(cases, results), '',
                       details(cases, results), ''])
     if rounds == options.rounds:
         print('\n' + text + f'\nin {seconds / 60:.1f} minutes')

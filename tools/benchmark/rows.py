@@ -21,6 +21,7 @@ FIGURES = {
     'p99_growth': 'p99 / quiet p99',
     'kb_per_connection': 'KiB/connection',
     'ms': 'ms',
+    'first_answer_ms': 'ms to the first answer',
     'rss_mb': 'MB',
 }
 MORE_IS_BETTER = {'requests_per_s'}
@@ -55,20 +56,21 @@ class Case:
     measure: Optional[Callable] = None # of special.py, instead of the groups
     quick: bool = False
     ours_only: bool = False            # a figure to set another of ours beside
+    rounds_max: Optional[int] = None   # of a case that takes minutes: measured in the first rounds only
 
 
 def produce_bulk(row, name, partitions, record_bytes, batch_bytes, target=None, gb=1.5, settings=None, quick=False,
-                 beside=None, of_limit=None, measure=None, ours_only=False, seconds=6, **more):
+                 beside=None, of_limit=None, measure=None, ours_only=False, rounds_max=None, seconds=6, **more):
     return Case(row, name, 'cpu_s_per_gb', target, beside=beside, of_limit=of_limit,
                 topics=(Topic('bulk', partitions, settings or {}),),
                 groups=bulk_groups(partitions, record_bytes, batch_bytes, gb, **more), seconds=seconds, warmup_s=0.3,
                 bulk_gb=gb, limit='store' if 'codec' not in more else '', quick=quick, measure=measure,
-                ours_only=ours_only)
+                ours_only=ours_only, rounds_max=rounds_max)
 
 
-def produce_small(row, name, connections, target=None, quick=False, beside=None, partitions=16, **more):
+def produce_small(row, name, connections, target=None, quick=False, beside=None, partitions=16, rounds_max=None, **more):
     return Case(row, name, 'cpu_us_per_request', target, beside=beside, topics=(Topic('small', partitions),),
-                groups=small_groups(connections, partitions, **more), limit='echo', quick=quick)
+                groups=small_groups(connections, partitions, **more), limit='echo', quick=quick, rounds_max=rounds_max)
 
 
 def produce_durable(name, connections, partitions, target, quick=False):
@@ -106,6 +108,7 @@ def metadata(topics):
 BATCHES_64K = 'produce 1 KB in 64 KB batches, 1 partition'
 SINGLE_50 = 'produce 100 B a request, 50 connections'
 ONE_SHARD = 'produce 1 KB in 64 KB batches, both cores, one shard'
+LONG_ROUNDS = 2
 HUNDRED_PARTITIONS = 'produce 1 KB a request to 100 partitions, 50 connections'
 
 CASES = [
@@ -134,7 +137,7 @@ CASES = [
     produce_small(9, 'produce 1 KB a request to 1,000 partitions, 50 connections', 50, 1 / 4, partitions=1000,
                   record_bytes=1000),
     produce_small(9, 'produce 1 KB a request to 10,000 partitions, 50 connections', 50, 1 / 4, partitions=10000,
-                  record_bytes=1000, beside=(HUNDRED_PARTITIONS, 1.25)),
+                  record_bytes=1000, beside=(HUNDRED_PARTITIONS, 1.25), rounds_max=LONG_ROUNDS),
     produce_durable('durable: 1 producer', 1, 1, 1),
     produce_durable('durable: 50 producers of 1 partition', 50, 1, 10, quick=True),
     produce_durable('durable: 50 producers of 50 partitions', 50, 50, 10),
@@ -153,10 +156,12 @@ CASES = [
     Case(13, 'memory of an idle connection, of 10,000', 'kb_per_connection', bound=8, measure=special.idle_connections),
     Case(13, 'producers beside 10,000 slow connections', 'p99_growth', bound=1.25, topics=(Topic('small', 16),),
          measure=special.many_connections),
-    produce_bulk(14, ONE_SHARD, 16, 1000, 65536, measure=special.OnBothCores({'barnabas.shards': 1}), ours_only=True),
+    produce_bulk(14, ONE_SHARD, 16, 1000, 65536, measure=special.OnBothCores({'barnabas.shards': 1}), ours_only=True,
+                 rounds_max=LONG_ROUNDS),
     produce_bulk(14, 'produce 1 KB in 64 KB batches, both cores, two shards', 16, 1000, 65536,
-                 measure=special.OnBothCores({'barnabas.shards': 2}), beside=(ONE_SHARD, 1.1)),
+                 measure=special.OnBothCores({'barnabas.shards': 2}), beside=(ONE_SHARD, 1.1), rounds_max=LONG_ROUNDS),
     Case(15, 'exec to first answer, fresh directory', 'ms', bound=20, measure=special.first_start, quick=True),
     Case(15, 'idle memory', 'rss_mb', bound=8, measure=special.idle_memory, quick=True),
-    Case(15, 'kill -9 with 10 GB in 1,000 partitions, to the answer of all', 'ms', bound=1000, measure=special.Recovery(10)),
+    Case(15, 'kill -9 with 10 GB in 1,000 partitions, to the answer of all', 'ms', bound=1000, measure=special.Recovery(10),
+         also=(Want('first_answer_ms', bound=1000),), rounds_max=LONG_ROUNDS),
 ]

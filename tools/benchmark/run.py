@@ -261,8 +261,9 @@ def run(cases, options):
     with tempfile.TemporaryDirectory(prefix='bench-', dir=options.scratch) as scratch:
         bench = Bench(tools, scratch, options)
         for number in range(options.rounds):
+            now = [case for case in cases if not case.rounds_max or number < case.rounds_max]
             for kind in kinds:
-                for case, result in one_round(bench, kind, cases):
+                for case, result in one_round(bench, kind, now):
                     if isinstance(result, str):
                         failed += 1
                         print(f'round {number + 1} {kind:<9}{case.row:>3} {case.name} FAILED: {result}', flush=True)
