@@ -289,6 +289,7 @@ void history_scan_begin(struct history *history, unsigned log, int64_t start)
 
 	for (unsigned i = 0; i < PRODUCERS_MAX; i++)
 		known->producers[i].scanned = 0;
+	known->scan_start = start;
 	known->scan_next = 0;
 	history_scan_skip(history, log, start);
 }
@@ -301,6 +302,18 @@ void history_scan_skip(struct history *history, unsigned log, int64_t to)
 {
 	scan_pass_over(history, log, to);
 	history->logs[log]->scan_next = to;
+}
+
+/*
+ * Does VALUE, which is not before OFFSET though one behind it stands there, stand only behind it?
+ * The log may start inside of a batch that was sent again: then what the batch has below the start
+ * stands a second time where it was acknowledged.
+ */
+static bool value_is_late(const struct history *history, const struct history_log *log,
+	unsigned producer, const struct history_value *value, int64_t offset)
+{
+	return value->acknowledged_offset >= offset &&
+	       !(offset == log->scan_start && value_may_repeat(history, producer, value));
 }
 
 void history_scan_see(struct history *history, unsigned log, int64_t offset, struct bytes bytes)
@@ -328,7 +341,7 @@ void history_scan_see(struct history *history, unsigned log, int64_t offset, str
 	 * seen it. */
 	if (number > values->scanned && (known->start_asked > 0 || known->rot_count > 0)) {
 		for (uint32_t n = values->scanned; n < number; n++)
-			if (values->values[n].acknowledged_offset >= offset)
+			if (value_is_late(history, known, producer, &values->values[n], offset))
 				history_violation(history,
 					"log %u misses value %u/%u before offset %" PRId64, log,
 					producer, n, offset);

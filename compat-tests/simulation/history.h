@@ -60,6 +60,7 @@ struct history_log {
 	int64_t acknowledged_end; /* behind the highest acknowledged offset */
 	struct history_rot rots[ROTS_MAX];
 	unsigned rot_count;
+	int64_t scan_start;
 	int64_t scan_next; /* -1: the scan has not begun */
 };
 

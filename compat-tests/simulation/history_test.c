@@ -175,6 +175,47 @@ Test(history, scans_from_where_records_were_deleted)
 	cr_assert_str_empty(history.violation);
 }
 
+Test(history, accepts_a_start_inside_of_a_batch_that_was_sent_again)
+{
+	history.promises[1] = PROMISE_AT_LEAST_ONCE;
+	send_all(3);
+	history_resend(&history, 0, 1, 0, 3);
+	/* It stands at 0 to 2 too, which nobody was told. */
+	for (unsigned i = 0; i < 3; i++)
+		history_acknowledge(&history, 0, 1, i, 3 + i);
+	history_start_ask(&history, 0, 2);
+	history_scan_begin(&history, 0, 2);
+	history_scan_see(&history, 0, 2, value(0, 1, 2));
+	for (unsigned i = 0; i < 3; i++)
+		history_scan_see(&history, 0, 3 + i, value(0, 1, i));
+	history_scan_end(&history, 0, 6);
+	cr_assert_str_empty(history.violation);
+}
+
+Test(history, finds_the_wrong_order_of_what_was_sent_again)
+{
+	history.promises[1] = PROMISE_AT_LEAST_ONCE;
+	send_all(3);
+	history_resend(&history, 0, 1, 0, 3);
+	history_acknowledge(&history, 0, 1, 1, 3);
+	history_start_ask(&history, 0, 1);
+	history_scan_begin(&history, 0, 1);
+	history_scan_see(&history, 0, 1, value(0, 1, 0));
+	history_scan_see(&history, 0, 2, value(0, 1, 2));
+	expect("misses value 1/1 before offset 2");
+}
+
+Test(history, finds_the_wrong_order_of_what_was_sent_once_at_the_start)
+{
+	history.promises[1] = PROMISE_AT_LEAST_ONCE;
+	send_all(3);
+	history_acknowledge(&history, 0, 1, 1, 3);
+	history_start_ask(&history, 0, 2);
+	history_scan_begin(&history, 0, 2);
+	history_scan_see(&history, 0, 2, value(0, 1, 2));
+	expect("misses value 1/1 before offset 2");
+}
+
 Test(history, finds_a_value_missing_behind_the_start)
 {
 	send_all(4);
