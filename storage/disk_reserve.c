@@ -59,19 +59,14 @@ int disk_reserve_make(struct shard *shard, const char *folder, bool last_bytes)
 	return error;
 }
 
-bool disk_reserve_release(struct shard *shard, const char *folder)
+bool disk_reserve_release_if_short(struct shard *shard, const char *folder)
 {
 	char path[LOG_DIRS_PATH_SIZE];
+	uint64_t free_bytes;
 
+	if (fiber_space(shard, folder, &free_bytes) < 0 || free_bytes >= RESERVE_SIZE)
+		return false;
 	/* A file system may keep the blocks until it is durable that they are nobody's. */
 	return reserve_path(path, folder) == 0 && fiber_unlink(shard, path) == 0 &&
 	       fiber_sync_folder(shard, folder) == 0;
-}
-
-void disk_reserve_release_if_short(struct shard *shard, const char *folder)
-{
-	uint64_t free_bytes;
-
-	if (fiber_space(shard, folder, &free_bytes) == 0 && free_bytes < RESERVE_SIZE)
-		disk_reserve_release(shard, folder);
 }

@@ -16,7 +16,6 @@
  * that means no more than that there is no reserve now.
  */
 int disk_reserve_make(struct shard *shard, const char *folder, bool last_bytes);
-/* (fiber) Gives the reserve's room back when the disk has less than that left: before a start. */
-void disk_reserve_release_if_short(struct shard *shard, const char *folder);
-/* (fiber) Gives it back. False when there is none. */
-bool disk_reserve_release(struct shard *shard, const char *folder);
+/* (fiber) Gives the reserve's room back when the disk has less than that left: before a start, and when the metadata log
+ * was refused. False when there is room, or no reserve. */
+bool disk_reserve_release_if_short(struct shard *shard, const char *folder);

@@ -385,7 +385,7 @@ int log_file_sync(struct log *log, struct file *file)
 void log_sync_failed(struct log *log, int error)
 {
 	if (!log->sync_error)
-		log->sync_error = error == -ENOSPC ? -EIO : error;
+		log->sync_error = log_sync_error(error);
 	/* Not synced: it is for who finds the page cache as we leave it. What can be done when even
 	 * this fails? */
 	log_doubt_mark(log);

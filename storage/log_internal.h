@@ -224,6 +224,12 @@ static inline bool log_error_is_passing(int error)
 {
 	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
 }
+/* What a failed sync means for the log: nothing that could pass. The kernel takes the pages that it could not
+ * write for written, so another sync would succeed without them. */
+static inline int log_sync_error(int error)
+{
+	return error == -ENOSPC || log_error_is_passing(error) ? -EIO : error;
+}
 void log_append_durable_done(struct log *log);
 void log_ring_reset(struct log *log);
 /* The batch in the ring that holds OFFSET or is the first behind it; NULL when the ring doesn't

@@ -543,7 +543,10 @@ int opening_recover(struct opening *opening, int64_t *ret_end)
 	}
 	if (!error && opening->in_doubt) {
 		snprintf(mark, sizeof(mark), "%s/" LOG_DOUBT_NAME, log->path);
-		error = fiber_unlink(log->shard, mark);
+		/* The names of indexes that were made here must not be younger than the mark's end. */
+		error = fiber_sync_folder(log->shard, log->path);
+		if (!error)
+			error = fiber_unlink(log->shard, mark);
 	}
 	*ret_end = end;
 	return error;

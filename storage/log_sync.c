@@ -75,7 +75,7 @@ static void sync_done(struct shard *shard, struct file_op *file_op)
 	file_unref(log->sync_file);
 	log->sync_file = NULL;
 	if (file_op->result < 0 && !log->sync_error) {
-		log->sync_error = file_op->result == -ENOSPC ? -EIO : (int)file_op->result;
+		log->sync_error = log_sync_error((int)file_op->result);
 		if (log_fiber_start(log, sync_failed_fiber) == 0)
 			return;
 	}

@@ -7,6 +7,7 @@
 
 #include "protocol/errors.h"
 #include "storage/log_fixture.h"
+#include "storage/log_internal.h"
 
 enum { SEEDS = 60 };
 
@@ -58,6 +59,47 @@ Test(log_sync, what_a_failed_sync_left_in_memory_is_written_again)
 		world_free(world);
 	}
 	must_eq(longest, 25, "some find the bytes in memory");
+}
+
+struct shortage {
+	uint64_t operation;
+	bool ended, failed;
+};
+
+static void memory_is_short(struct fixture *fixture)
+{
+	struct shortage *shortage = fixture->argument;
+	int16_t error_code;
+
+	must_eq(fixture_append_records(fixture->log, 5, 1).error_code, 0);
+	host_fail_operation(host, shortage->operation, ENOMEM);
+	log_checkpoint(fixture->log);
+	host_fail_operation(host, 0, 0);
+	error_code = fixture_append_records(fixture->log, 5, 6).error_code;
+	shortage->failed = fixture_sync(fixture->log) < 0;
+	must_eq(shortage->failed, error_code != 0);
+	shortage->ended = true;
+}
+
+/* Each operation of a checkpoint is refused in turn: the log goes on or says that it cannot, and nobody
+ * waits for ever. A sync is not tried again, whatever it failed of. */
+Test(log_sync, a_sync_that_memory_was_short_for_fails_the_log)
+{
+	int failures = 0;
+
+	for (uint64_t n = 1; n <= 6; n++) {
+		struct shortage shortage = {.operation = n};
+		struct fixture fixture;
+
+		world = world_new(&(struct world_options){.seed = n});
+		host = world_host_new(world, "a", "10.0.0.1");
+		fixture_init(&fixture, memory_is_short, &shortage);
+		fixture_run(world, host, &fixture);
+		must(shortage.ended, "operation %lu", (unsigned long)n);
+		failures += shortage.failed;
+		world_free(world);
+	}
+	must_geq(failures, 1);
 }
 
 enum { BATCHES = 60, RECOVERY_POINT = 40, TIMES_MS = 1000, CHANGES = 40 };

@@ -98,7 +98,7 @@ static int append_part(struct quorum *quorum, uint8_t *batches, uint32_t size)
 
 	/* Refused by a log that can go on: the disk is full, and the reserve is for this. */
 	if (error_code != KAFKA_NONE && log_is_usable(quorum->log) &&
-		disk_reserve_release(quorum->shard, quorum->ask.folder))
+		disk_reserve_release_if_short(quorum->shard, quorum->ask.folder))
 		error_code = append_once(quorum, batches, size, &end);
 	if (error_code != KAFKA_NONE) {
 		log_event(quorum->ask.logger, LOG_METADATA_FAILED, log_text("doing", "appending"),
