@@ -91,11 +91,16 @@ def api_versions_group(bench, node, rate):
 
 
 def idle_connections(bench, node, case):
-    """Every connection has asked once; memory per connection is what the broker grew by."""
-    before = node.rss_kb()
-    # At this rate each connection has asked once when the window of a second begins.
-    measured = bench.load(node.port, node.process.pid, (api_versions_group(bench, node, CONNECTIONS // 2),), 1, 3)
-    return {'kb_per_connection': max(0, measured['rss_kb'] - before) / bench.scaled(CONNECTIONS), 'rss_mb': measured['rss_kb'] / 1000}
+    """Every connection has asked once; memory per connection is what a broker that did nothing before grew by."""
+    other = cluster.start(node.kind, os.path.join(bench.scratch, 'connections'))
+    try:
+        before = other.rss_kb()
+        # At this rate each connection has asked once when the window of a second begins.
+        measured = bench.load(other.port, other.process.pid, (api_versions_group(bench, other, CONNECTIONS // 2),), 1, 3)
+        return {'kb_per_connection': max(0, measured['rss_kb'] - before) / bench.scaled(CONNECTIONS),
+                'rss_mb': measured['rss_kb'] / 1000}
+    finally:
+        other.kill()
 
 
 def many_connections(bench, node, case):
