@@ -17,6 +17,7 @@ import java.util.Optional;
 import java.util.Properties;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.concurrent.ScheduledFuture;
 import org.apache.kafka.common.compress.Compression;
 import org.apache.kafka.common.record.internal.ControlRecordType;
 import org.apache.kafka.common.record.internal.CompressionType;
@@ -41,7 +42,17 @@ public class Logs {
 	static final int APPEND = 1, ROLL = 2, TRUNCATE = 3, REOPEN = 4, END = 0;
 	static final int CLIENT = 0, COORDINATOR = 1, REPLICA = 2;
 
-	static KafkaScheduler scheduler = new KafkaScheduler(1);
+	/* What Kafka leaves to another thread is done at once: its writer of leader-epoch-checkpoint may meet the log's own, and
+	 * one of the two does not find the file that it renames. */
+	static KafkaScheduler scheduler = new KafkaScheduler(1) {
+		@Override
+		public ScheduledFuture<?> schedule(String name, Runnable task, long delayMs, long periodMs) {
+			if (delayMs > 0 || periodMs >= 0)
+				return super.schedule(name, task, delayMs, periodMs);
+			task.run();
+			return super.schedule(name, () -> {}, 0, -1);
+		}
+	};
 
 	static UnifiedLog open(File folder, boolean clean, long recoveryPoint) throws Exception {
 		Properties properties = new Properties();
