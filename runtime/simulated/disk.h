@@ -1,6 +1,6 @@
 /*
  * A simulated file system: folders, files, names, space. Every call acts at once; when it happens,
- * and whether it fails, is the caller's to pick (see simulated_files.c).
+ * and whether it fails, is the caller's to pick (see files.c).
  *
  * Invariants:
  *  1. A file's bytes are durable after disk_sync, a name after disk_sync_folder of its folder,
