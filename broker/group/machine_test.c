@@ -671,6 +671,22 @@ Test(machine, offsets_expire_with_their_empty_group)
 	world_end();
 }
 
+Test(machine, a_commit_that_was_refused_made_its_group)
+{
+	/* The second commit meets a group that does not know its member; a deletion and the passing of time find it too. */
+	world_begin();
+	machine_make();
+	cr_assert_eq(commit("g", "", -1, "t", 5, "0123456789abcdefg"), KAFKA_OFFSET_METADATA_TOO_LARGE);
+	cr_assert_eq(commit("g", "", 0, "t", 5, ""), KAFKA_UNKNOWN_MEMBER_ID);
+	cr_assert_eq(delete_group("g"), 0);
+	cr_assert_eq(commit("g", "", 0, "t", 5, ""), KAFKA_GROUP_ID_NOT_FOUND);
+	cr_assert_eq(commit("g", "", -1, "t", 5, "0123456789abcdefg"), KAFKA_OFFSET_METADATA_TOO_LARGE);
+	pass(99000);
+	cr_assert_eq(group_machine_group_count(world.machine), 0);
+	check_replay();
+	world_end();
+}
+
 Test(machine, a_group_without_members_can_be_deleted)
 {
 	const char *a, *b;

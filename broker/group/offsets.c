@@ -267,7 +267,6 @@ void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 	const struct offset_commit_request *message = ask->message;
 	struct offset_commit_response *response = ask->response;
 	struct group *group = group_find(machine, ask->group_id);
-	bool is_new = !group;
 	int16_t error = 0;
 
 	if (!group) {
@@ -281,7 +280,7 @@ void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 		ask_refuse(machine, ask, error);
 		return;
 	}
-	if (is_new)
+	if (!group)
 		group = group_new(machine, ask->group_id);
 	struct group_member *member = group_member_find(group, message->member_id);
 	if (member && (group->state == GROUP_STABLE || group->state == GROUP_PREPARING_REBALANCE))
@@ -303,10 +302,9 @@ void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 			out->partitions_count++;
 		}
 	}
+	/* A new group of which every partition was refused stays, as in Kafka, though a restart would not bring it back: it
+	 * goes when offsets are looked through for what expired. */
 	ask_answer(machine, ask);
-	/* Every partition was refused: there is nothing that a restart would bring back. */
-	if (is_new && group->topics.count == 0)
-		group_forget(group);
 }
 
 /* ---- OffsetFetch ---- */

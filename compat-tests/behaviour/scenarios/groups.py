@@ -421,6 +421,16 @@ def metadata_sizes(t):
     t.call('OffsetFetch', 7, fetch_7(group, topic, [0]))
 
 
+def of_which_nothing_is_kept(t):
+    """The first commit of a group makes the group, also when every partition of it is refused."""
+    group, topic = a_group(t), t.create_topic()
+    t.ask(commit(t, group, topic, [(0, 1)], metadata='m' * 4097))
+    t.ask(commit(t, group, topic, [(0, 1)], '', 0))
+    t.ask(commit(t, group, topic, [(0, 1)], 'somebody', 0))
+    t.call('DeleteGroups', 1, {'GroupsNames': [group]})
+    t.ask(commit(t, group, topic, [(0, 1)], '', 0))
+
+
 def before_the_sync(t):
     group, topic = a_group(t), t.create_topic()
     joined = prepared_join(t, group)
@@ -448,7 +458,8 @@ def nothing(t):
 
 
 OffsetCommit = [standalone, by_a_member, by_wrong_members, to_a_group_without_members, unknown_topic_or_partition,
-                odd_offsets, metadata_sizes, before_the_sync, commit_of_a_static_member, several_partitions, nothing]
+                odd_offsets, metadata_sizes, of_which_nothing_is_kept, before_the_sync, commit_of_a_static_member,
+                several_partitions, nothing]
 
 
 # --- OffsetFetch ---------------------------------------------------------------------------------------------
