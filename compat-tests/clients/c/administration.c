@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SETTLE_S = 15 };
+enum { SETTLE_S = 60 };
 
 static rd_kafka_t *rk;
 static rd_kafka_queue_t *queue;

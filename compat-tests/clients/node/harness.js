@@ -8,7 +8,7 @@ const readline = require('readline')
 const records = require('./records')
 
 const WAIT_MS = 60000
-const SETTLE_MS = 15000
+const SETTLE_MS = 60000
 let unique = 0
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))

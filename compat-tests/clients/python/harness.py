@@ -22,7 +22,7 @@ import time
 import rows
 
 WAIT_S = 60
-SETTLE_S = 15  # until a change of metadata shows
+SETTLE_S = 60  # until a change of metadata shows
 
 
 def equal(what, found, want):

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const WAIT: Duration = Duration::from_secs(60);
-const SETTLE: Duration = Duration::from_secs(15);
+const SETTLE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
 type Outcome<T = ()> = Result<T, String>;
