@@ -26,11 +26,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "broker/broker.h"
 #include "broker/dispatch.h"
 #include "broker/listeners.h"
 #include "broker/observe/log.h"
 #include "broker/pressure.h"
+#include "broker/state.h"
 
 enum {
 	INBOX_SIZE_MIN = 1024,	  /* what an idle connection holds */

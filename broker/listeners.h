@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "broker/broker.h"
+#include "broker/state.h"
 
 /* A connection's place among the limits; goes back to the main shard when it is closed. */
 struct admission;

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "broker/broker.h"
+#include "broker/state.h"
 
 /* A connection of this shard has begun, or no longer has, to wait for memory. */
 void pressure_waiting(struct broker_shard *shard);

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "broker/broker.h"
 #include "broker/connection.h"
 #include "broker/dispatch.h"
 #include "broker/observe/log.h"
+#include "broker/state.h"
 #include "protocol/frame.h"
 #include "protocol/limits.h"
 

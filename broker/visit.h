@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "broker/broker.h"
+#include "broker/state.h"
 
 /* (fiber, main shard) Runs BODY in a fiber of every shard and waits for all of them; the first
  * error in the order of shards, or 0. */

@@ -4,10 +4,10 @@
  */
 #pragma once
 
-#include "broker/broker.h"
 #include "broker/dispatch.h"
 #include "broker/replication/partition.h"
 #include "broker/security/authorizer.h"
+#include "broker/state.h"
 #include "protocol/errors.h"
 
 /* Asks the authorizer whether the request's principal may do OPERATION; every resource that a

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "broker/broker.h"
+#include "broker/state.h"
 
 /* (fiber, main shard) Writes the checkpoints of all logs of all shards. */
 int checkpoints_write(struct broker *broker);

@@ -15,7 +15,7 @@
  */
 #pragma once
 
-#include "broker/broker.h"
+#include "broker/state.h"
 #include "storage/log.h"
 
 struct log_dir;

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "broker/broker.h"
 #include "broker/dispatch.h"
 #include "broker/security/authorizer.h"
+#include "broker/state.h"
 #include "compat-tests/simulation/node.h"
 #include "compat-tests/simulation/wire.h"
 #include "protocol/batch_builder.h"
