@@ -2,6 +2,7 @@
  * A group and its members as containers: who is in it, what they speak, what they vote for. When
  * they come and go is said in join.c and its neighbours.
  */
+#include "broker/group/java_hash.h"
 #include "broker/group/machine_internal.h"
 
 #define CONSUMER_PROTOCOL_TYPE STR("consumer")
@@ -437,6 +438,7 @@ bool group_accepts_protocols(const struct group *group, struct str type,
 struct str group_protocol_vote(struct group *group)
 {
 	const struct group_protocol_count *best = NULL;
+	uint32_t best_place = 0, voted = 0;
 
 	map_for_each(node, &group->protocols) map_entry(node, struct group_protocol_count, node)
 		->votes = 0;
@@ -454,11 +456,18 @@ struct str group_protocol_vote(struct group *group)
 		}
 	}
 	map_for_each(node, &group->protocols)
+		voted += map_entry(node, struct group_protocol_count, node)->votes > 0;
+	map_for_each(node, &group->protocols)
 	{
 		const struct group_protocol_count *count =
 			map_entry(node, struct group_protocol_count, node);
-		if (count->votes > 0 && (!best || count->votes > best->votes))
+		uint32_t place = java_hash_place(count->name, voted);
+		/* Of those with equally many votes Kafka takes the first in its hash map. */
+		if (count->votes > 0 && (!best || count->votes > best->votes ||
+						(count->votes == best->votes && place < best_place))) {
 			best = count;
+			best_place = place;
+		}
 	}
 	return best ? best->name : STR_NULL;
 }

@@ -222,7 +222,7 @@ static bool is_answered(const struct group_ask *ask)
 
 struct joining {
 	int16_t version;
-	const char *member, *instance, *type, *protocol, *metadata;
+	const char *member, *instance, *type, *protocol, *second_protocol, *metadata;
 	int32_t session_ms, rebalance_ms;
 };
 
@@ -238,9 +238,10 @@ static struct group_ask *join_as(const char *group, struct joining joining)
 	message->session_timeout_ms = joining.session_ms ? joining.session_ms : 1000;
 	message->rebalance_timeout_ms = joining.rebalance_ms ? joining.rebalance_ms : 2000;
 	message->protocol_type = str_from(joining.type ? joining.type : "test");
-	message->protocols = schema_new_array(&join_group_request_protocol_schema, &world.arena, 1);
-	message->protocols_count = 1;
+	message->protocols = schema_new_array(&join_group_request_protocol_schema, &world.arena, 2);
+	message->protocols_count = joining.second_protocol ? 2 : 1;
 	message->protocols[0].name = str_from(joining.protocol ? joining.protocol : "range");
+	message->protocols[1].name = str_from(joining.second_protocol);
 	struct str metadata = str_from(joining.metadata ? joining.metadata : "meta");
 	message->protocols[0].metadata =
 		(struct bytes){(const uint8_t *)metadata.data, metadata.size};
@@ -576,6 +577,26 @@ Test(machine, members_must_have_a_protocol_in_common)
 	cr_assert_eq(joined(join_as("h", (struct joining){.member = "x"}))->error_code,
 		KAFKA_UNKNOWN_MEMBER_ID);
 	world_end();
+}
+
+Test(machine, equal_votes_are_decided_as_in_kafka)
+{
+	/* Whoever came first: of "roundrobin" and "range" the latter is the first in Java's hash map. */
+	static const char *const names[] = {"roundrobin", "range"};
+
+	for (int first = 0; first < 2; first++) {
+		struct group_ask *asks[2];
+		world_begin();
+		machine_make();
+		for (int i = 0; i < 2; i++)
+			asks[i] = join_as("g", (struct joining){.version = 3,
+						       .protocol = names[(first + i) % 2],
+						       .second_protocol = names[(first + i + 1) % 2]});
+		pass(200);
+		for (int i = 0; i < 2; i++)
+			cr_assert_str_eq(text(joined(asks[i])->protocol_name), "range");
+		world_end();
+	}
 }
 
 Test(machine, an_abandoned_join_leaves_its_member_in_the_group)

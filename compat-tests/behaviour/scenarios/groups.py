@@ -153,6 +153,24 @@ def several_protocols(t):
         t.ask(join(group, answer['MemberId'], protocols=rows))
 
 
+def equal_votes(t):
+    """Two members, each of which would rather have another protocol: whoever came first, it is the same one."""
+    rows = [('range', b'm'), ('roundrobin', b'r'), ('sticky', b's'), ('cooperative-sticky', b'c')]
+    for suffix, one, other in (('a', rows[:2], rows[1::-1]), ('b', rows[1::-1], rows[:2]), ('c', rows, rows[::-1]),
+                               ('d', rows[2:], rows[:1:-1])):
+        group = a_group(t, suffix)
+        first = stable(t, group, protocols=one)
+        body = join(group, protocols=other)
+        t.connection('second').post(t.api, t.version, body)
+        if t.version >= 4:
+            body = join(group, t.connection('second').take()['MemberId'], protocols=other)
+            t.connection('second').post(t.api, t.version, body)
+        t.until(lambda r: r['ErrorCode'] == 27, heartbeat(group, first), 'Heartbeat', 3)
+        t.connection().post(t.api, t.version, join(group, first, protocols=one))
+        for connection in (t.connection(), t.connection('second')):
+            t.note('the protocol of ' + suffix, connection.take()['ProtocolName'])
+
+
 def two_members(t):
     """The second join makes the first one join again; both complete together."""
     group = a_group(t)
@@ -222,7 +240,7 @@ def group_instance_without_support(t):
 
 
 JoinGroup = [first_member, unknown_member, empty_group_id, session_timeouts, no_protocols, other_protocol_type,
-             joining_again, static_member, several_protocols, same_protocol_twice, two_members, many_at_once,
+             joining_again, static_member, several_protocols, equal_votes, same_protocol_twice, two_members, many_at_once,
              group_instance_without_support]
 
 
