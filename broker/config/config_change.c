@@ -100,10 +100,26 @@ static bool check_shape(struct config_altering *change)
 	return true;
 }
 
+/* What Kafka's controller says of a name only when it has the values. */
 static bool check_name(struct config_altering *change)
 {
 	struct str problem = change->context->name_problem;
 
+	if (change->context->resource_name.size == 0) {
+		switch (change->context->resource) {
+		case CONFIG_RESOURCE_TOPIC:
+			return config_refuse(change, KAFKA_INVALID_REQUEST,
+				"Default topic resources are not allowed.");
+		case CONFIG_RESOURCE_GROUP:
+			return config_refuse(change, KAFKA_INVALID_REQUEST,
+				"Default group resources are not allowed.");
+		case CONFIG_RESOURCE_CLIENT_METRICS:
+			return config_refuse(change, KAFKA_INVALID_REQUEST,
+				"Subscription name can't be empty");
+		default:
+			break;
+		}
+	}
 	return problem.size <= 0 || config_refuse(change, KAFKA_INVALID_TOPIC_EXCEPTION, "%.*s",
 					    STR_ARGS(problem));
 }
@@ -133,14 +149,9 @@ static bool check_resource(struct config_altering *change)
 				STR_ARGS(name));
 		return true;
 	case CONFIG_RESOURCE_TOPIC:
-		return name.size > 0 || config_refuse(change, KAFKA_INVALID_REQUEST,
-						"Default topic resources are not allowed.");
 	case CONFIG_RESOURCE_GROUP:
-		return name.size > 0 || config_refuse(change, KAFKA_INVALID_REQUEST,
-						"Default group resources are not allowed.");
 	case CONFIG_RESOURCE_CLIENT_METRICS:
-		return name.size > 0 || config_refuse(change, KAFKA_INVALID_REQUEST,
-						"Subscription name can't be empty");
+		return true;
 	default:
 		return config_refuse(change, KAFKA_INVALID_REQUEST, "Unknown resource type %d",
 			context->resource);

@@ -201,6 +201,15 @@ def unknown_operation(t):
     t.ask(change((TOPIC, name, [('retention.ms', -1, '1')])))
 
 
+def operations_on_no_name(t):
+    """What an operation can't do to a setting is said before what the name of the topic, group or subscription can't be."""
+    for kind, key in ((TOPIC, 'retention.ms'), (TOPIC, 'cleanup.policy'), (TOPIC, 'no.such.key'),
+                      (GROUP, 'consumer.session.timeout.ms'), (CLIENT_METRICS, 'interval.ms'),
+                      (CLIENT_METRICS, 'metrics')):
+        for operation in (SET, APPEND, SUBTRACT):
+            t.ask(change((kind, '', [(key, operation, '1')])))
+
+
 def delete_what_is_not_set(t):
     name = t.create_topic()
     t.ask(change((TOPIC, name, [('retention.ms', DELETE, None)])))
@@ -243,7 +252,7 @@ def no_changes(t):
 
 
 IncrementalAlterConfigs = [set_and_delete, append_and_subtract, append_to_no_list, unknown_operation,
-                           delete_what_is_not_set, set_bad_values, changes_of_unknown_resources, one_resource_twice,
+                           operations_on_no_name, delete_what_is_not_set, set_bad_values, changes_of_unknown_resources, one_resource_twice,
                            one_key_twice, changes_validated_only, no_changes]
 
 
