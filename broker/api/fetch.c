@@ -204,6 +204,7 @@ static void fetch_part_send(struct fetch_part *part, enum fetch_part_state state
 		fetch_piece_drop(part);
 		part->dirty = false;
 		part->error = 0;
+		part->left_out = false;
 		part->diverging_epoch = -1;
 		part->diverging_end = -1;
 		part->part.at_home = fetch_at_home;
@@ -234,6 +235,7 @@ static int64_t fetch_trim(struct fetch *fetch, bool apply)
 				allowed = max_of(allowed, (int64_t)part->first_batch_size);
 			/* A batch that doesn't fit is left out rather than cut: the client comes
 			 * again. */
+			part->left_out = allowed > 0 && (int64_t)part->first_batch_size > allowed;
 			if ((int64_t)part->first_batch_size > allowed)
 				allowed = 0;
 			allowed = max_of(min_of(allowed, size), (int64_t)0);
@@ -339,9 +341,10 @@ static void fetch_release(struct request *request)
 static bool fetch_fill_aborted(struct fetch *fetch, const struct fetch_part *part,
 	struct fetch_response_partition_data *data)
 {
-	/* Null says that nothing was read, or not as read_committed; an empty list that nothing was aborted. */
+	/* Null says that nothing was read, or not as read_committed; an empty list that nothing was aborted. Kafka says
+	 * null too of what it left out as too large, though not where no bytes were left. */
 	data->aborted_transactions_count = -1;
-	if (!fetch->read_committed || part->error || part->diverging_epoch >= 0)
+	if (!fetch->read_committed || part->error || part->diverging_epoch >= 0 || part->left_out)
 		return true;
 	data->aborted_transactions = schema_new_array(&fetch_response_aborted_transaction_schema,
 		&fetch->request->arena, (int32_t)part->read.aborted_count);

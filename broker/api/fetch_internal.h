@@ -34,6 +34,7 @@ struct fetch_part {
 	struct piece piece;		/* the slice; FILE holds a reference */
 	struct record_buffer *converted; /* instead of the slice, for old versions; else NULL */
 	uint32_t first_batch_size;
+	bool left_out; /* not even the first batch fits in what the limits leave */
 };
 
 struct fetch {

@@ -125,6 +125,17 @@ def max_bytes_over_topics(t):
         t.ask(body(topic_row(t, b, part()), topic_row(t, a, part()), max_bytes=limit))
 
 
+def read_committed_within_limits(t):
+    """The first partition that has something gives at least a batch; of the others none that is too large."""
+    name = filled(t, 2, 2, partitions=2)
+    for limit in (0, 1, 50, 100, 200):
+        t.ask(body(topic_row(t, name, part(0), part(1, max_bytes=limit)), isolation=1))
+        t.ask(body(topic_row(t, name, part(0), part(1)), max_bytes=limit, isolation=1))
+
+
+read_committed_within_limits.versions = (4, 99)
+
+
 def negative_limits(t):
     name = filled(t, 1)
     t.ask(body(topic_row(t, name, part(max_bytes=-1))))
@@ -353,7 +364,8 @@ def several_segments(t):
 
 Fetch = [from_the_beginning, empty_topic, every_offset, out_of_range, below_log_start, unknown_topic,
          known_and_unknown_topic, unknown_partition, no_topics, zero_topic_id, several_partitions, several_topics,
-         same_partition_twice, partition_max_bytes, max_bytes, max_bytes_over_topics, negative_limits,
+         same_partition_twice, partition_max_bytes, max_bytes, max_bytes_over_topics, read_committed_within_limits,
+         negative_limits,
          waits_for_data, woken_by_a_produce, an_error_and_the_wait, read_committed, unknown_isolation, leader_epochs,
          last_fetched_epoch, null_key_values_headers, gzip_batch, every_codec,
          topics_with_a_codec, pipelined_fetches, session, session_wrong_epoch,
