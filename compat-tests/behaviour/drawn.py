@@ -11,6 +11,7 @@ so is a leave that makes them; a follower's SyncGroup by the leader's.
 
 `drawn(seed, number, old)` gives the steps, `play(t, steps)` runs them in a session.
 """
+import itertools
 import random
 import sys
 
@@ -26,6 +27,7 @@ BASE_TIME = 1700000000000
 TOPIC, BROKER = 2, 4
 MEMBERS = 3  # of a group, at most
 MEMBER_ID_REQUIRED = 79
+METADATA_TOO_LARGE = 12
 
 # How often each API is asked. Those that would change what the whole cluster does are not here.
 WEIGHTS = {
@@ -679,6 +681,22 @@ TOGETHER = {'JoinGroup': join, 'LeaveGroup': leave, 'SyncGroup': sync}
 CHANGES = ('CreateTopics', 'DeleteTopics', 'CreatePartitions', 'AlterConfigs', 'IncrementalAlterConfigs')
 
 
+def write_beside(t, group):
+    """Kafka shows tools a group that came into being without a record when the next record of its partition of
+    __consumer_offsets is there, whoever's it is: one of a group with the same hash."""
+    def partition(name):
+        number = 0
+        for character in name:
+            number = (number * 31 + ord(character)) & 0xffffffff
+        return (number if number < 2 ** 31 else 2 ** 32 - number) % t.node.settings()['offsets.topic.num.partitions']
+
+    beside = next(name for name in (f'bh-beside-{i}' for i in itertools.count()) if partition(name) == partition(group))
+    t.prepare('OffsetCommit', 7, {'GroupId': beside, 'GenerationIdOrMemberEpoch': -1, 'MemberId': '', 'Topics': [
+        {'Name': t.settled(), 'Partitions': [{'PartitionIndex': 0, 'CommittedOffset': 0, 'CommittedLeaderEpoch': -1,
+                                              'CommittedMetadata': ''}]}]},
+        lambda r: r['Topics'][0]['Partitions'][0]['ErrorCode'])
+
+
 def play(t, steps):
     """Runs the steps. Kafka applies what its controller decided a moment later: each change is waited for."""
     world = World(t)
@@ -696,5 +714,8 @@ def play(t, steps):
             continue
         response = t.call(step.api, step.version, body)
         world.learn(step.api, body, response)
+        if step.api == 'OffsetCommit' and response and t.node.kind != 'barnabas' and all(
+                p['ErrorCode'] == METADATA_TOO_LARGE for topic in response['Topics'] for p in topic['Partitions']):
+            write_beside(t, body['GroupId'])
         if step.api in CHANGES and t.node.kind != 'barnabas':
             t.settled()

@@ -242,7 +242,7 @@ class Session:
 
     def settled(self):
         """Waits until the broker has applied all that the controller decided before: a setting of this thread's own
-        topic is changed and awaited, since changes are applied one after another."""
+        topic is changed and awaited, since changes are applied one after another. Gives that topic's name."""
         mine = _markers.__dict__.setdefault(self.node.port, {})
         if not mine:
             mine.update(name=f'bh-settled-{threading.get_ident()}', value=0)
@@ -258,6 +258,7 @@ class Session:
         self.prepare('DescribeConfigs', 2, {'Resources': [{**resource, 'ConfigurationKeys': ['file.delete.delay.ms']}]},
                      lambda r: r['Results'][0]['ErrorCode'] or (
                          0 if [c['Value'] for c in r['Results'][0]['Configs']] == [value] else NOT_YET))
+        return mine['name']
 
     def created(self, name):
         """The scenario made this topic itself; it goes at the end."""
