@@ -13,7 +13,7 @@ import (
 const Wait = 60 * time.Second
 
 // Settle bounds the time in which a change of metadata shows.
-const Settle = 15 * time.Second
+const Settle = 60 * time.Second
 
 // Producer sends records one after another and gives the offset of each.
 type Producer interface {
