@@ -6,7 +6,7 @@ import time
 
 import rows
 
-WAIT_S = 60
+WAIT_S = 120
 SEPARATOR = '\x1f'
 FORMAT = SEPARATOR.join(('%o', '%K', '%k', '%S', '%s', '%T', '%h')) + '\x1e'
 

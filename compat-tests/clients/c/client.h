@@ -6,7 +6,7 @@
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 
-enum { WAIT_S = 60 };
+enum { WAIT_S = 120 };
 
 extern const char *bootstrap;
 extern char failure[512];

@@ -102,7 +102,7 @@ int produce(const char *topic, const char *codec, int count, long long base, int
 	rd_kafka_conf_set(conf, "linger.ms", "20", NULL, 0);
 	rd_kafka_conf_set(conf, "acks", "all", NULL, 0);
 	rd_kafka_conf_set(conf, "enable.idempotence", idempotent ? "true" : "false", NULL, 0);
-	rd_kafka_conf_set(conf, "message.timeout.ms", "60000", NULL, 0);
+	rd_kafka_conf_set(conf, "message.timeout.ms", "120000", NULL, 0);
 	rd_kafka_conf_set(conf, "message.max.bytes", "1048576", NULL, 0);
 	if (rd_kafka_conf_set(conf, "compression.codec", codec, failure, sizeof failure)) {
 		rd_kafka_conf_destroy(conf);
@@ -506,7 +506,8 @@ static int large(const char *topic, int size)
 }
 
 /* Writes records `from` to `to` one after another and reads up to there; `seen` goes on from call to call. */
-static int through_part(rd_kafka_t *producer, rd_kafka_t *consumer, const char *topic, int from, int to, int idempotent, int *seen)
+static int through_part(rd_kafka_t *producer, rd_kafka_t *consumer, const char *topic, int from, int to, int idempotent, int *seen,
+			int64_t *position)
 {
 	time_t deadline = time(NULL) + 2 * WAIT_S;
 	rd_kafka_resp_err_t err;
@@ -521,7 +522,9 @@ static int through_part(rd_kafka_t *producer, rd_kafka_t *consumer, const char *
 	while (*seen < to) {
 		rd_kafka_message_t *m = rd_kafka_consumer_poll(consumer, 200);
 
-		if (m && !m->err) {
+		/* What is below the position is read again after the member had to join again. */
+		if (m && !m->err && m->offset >= *position) {
+			*position = m->offset + 1;
 			snprintf(value, sizeof value, "%.*s", (int)m->len, (char *)m->payload);
 			if (atoi(value) != *seen && (idempotent || atoi(value) != *seen - 1))
 				return fail("%s at offset %lld where %d was due", value, (long long)m->offset, *seen);
@@ -539,11 +542,12 @@ static int through(const char *topic, const char *group, int count, int idempote
 {
 	rd_kafka_t *producer = sender_new(idempotent), *consumer = member_new(topic, group);
 	char line[16];
+	int64_t position = 0;
 	int seen = 0, status;
 
 	if (!producer || !consumer)
 		return -1;
-	status = through_part(producer, consumer, topic, 0, count / 2, idempotent, &seen);
+	status = through_part(producer, consumer, topic, 0, count / 2, idempotent, &seen, &position);
 	if (!status)
 		status = commit(consumer, topic, count / 2, "");
 	if (!status) {
@@ -553,7 +557,7 @@ static int through(const char *topic, const char *group, int count, int idempote
 			status = fail("not told to go on");
 	}
 	if (!status)
-		status = through_part(producer, consumer, topic, count / 2, count, idempotent, &seen);
+		status = through_part(producer, consumer, topic, count / 2, count, idempotent, &seen, &position);
 	if (!status)
 		status = commit(consumer, topic, count, "");
 	rd_kafka_consumer_close(consumer);

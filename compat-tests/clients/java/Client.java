@@ -15,7 +15,7 @@ import org.apache.kafka.common.serialization.*;
  * input and answers each with one line, as README.md says.
  */
 public class Client {
-	static final long WAIT_MS = 60000;
+	static final long WAIT_MS = 120000;
 	static String bootstrap;
 	static BufferedReader in;
 
@@ -275,6 +275,7 @@ public class Client {
 			KafkaConsumer<byte[], byte[]> c = consumer(group, "30000")) {
 			c.subscribe(Collections.singletonList(topic));
 			int seen = 0;
+			long position = 0;
 			for (int from = 0; from < count; from += count / 2) {
 				if (from > 0) {
 					c.commitSync(Collections.singletonMap(new TopicPartition(topic, 0), new OffsetAndMetadata(from, "")));
@@ -294,6 +295,9 @@ public class Client {
 						}
 				while (seen < to) {
 					for (ConsumerRecord<byte[], byte[]> r : poll(c)) {
+						if (r.offset() < position)
+							continue; // read again after it had to join again
+						position = r.offset() + 1;
 						int n = Integer.parseInt(new String(r.value()));
 						if (n == seen - 1 && !idempotent)
 							continue; // sent again after an answer was lost

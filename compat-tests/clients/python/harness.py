@@ -21,7 +21,7 @@ import time
 
 import rows
 
-WAIT_S = 60
+WAIT_S = 120
 SETTLE_S = 60  # until a change of metadata shows
 
 
@@ -186,7 +186,7 @@ class Commands:
         count = int(count)
         producer = self.library.producer('none', idempotent == '1')
         consumer = self.library.subscribed(topic, group)
-        seen = 0
+        seen = position = 0
         try:
             for start, end in ((0, count // 2), (count // 2, count)):
                 if start:
@@ -205,6 +205,9 @@ class Commands:
                             time.sleep(0.05)
                 while seen < end:
                     for record in consumer.poll():
+                        if record[2] < position:
+                            continue  # read again after it had to join again
+                        position = record[2] + 1
                         n = int(record[4])
                         if n == seen - 1 and idempotent != '1':
                             continue  # sent again after an answer was lost

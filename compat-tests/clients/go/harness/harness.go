@@ -10,7 +10,7 @@ import (
 )
 
 // Wait bounds every command.
-const Wait = 60 * time.Second
+const Wait = 120 * time.Second
 
 // Settle bounds the time in which a change of metadata shows.
 const Settle = 60 * time.Second
@@ -302,7 +302,7 @@ func through(l Library, topic, group string, count int, idempotent bool, said *b
 		return err
 	}
 	defer c.Close()
-	seen := 0
+	seen, position := 0, int64(0)
 	send := func(from, to int) error {
 		for i := from; i < to; i++ {
 			var err error
@@ -321,6 +321,10 @@ func through(l Library, topic, group string, count int, idempotent bool, said *b
 				return err
 			}
 			for _, r := range records {
+				if r.Offset < position {
+					continue // read again after it had to join again
+				}
+				position = r.Offset + 1
 				n, _ := strconv.Atoi(string(r.Value))
 				if n == seen-1 && !idempotent {
 					continue // sent again after an answer was lost

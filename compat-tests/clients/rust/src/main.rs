@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(120);
 const SETTLE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 
@@ -321,7 +321,7 @@ impl Client {
     fn through(&self, topic: &str, group: &str, count: usize, idempotent: bool) -> Outcome {
         let sender = self.sender("none", idempotent)?;
         let consumer = self.subscribed(topic, group)?;
-        let mut seen = 0;
+        let (mut seen, mut position) = (0, 0);
         for (from, to) in [(0, count / 2), (count / 2, count)] {
             if from > 0 {
                 commit(&consumer, topic, from, "")?;
@@ -339,6 +339,10 @@ impl Client {
             }
             while seen < to {
                 if let Some(Ok(message)) = consumer.poll(POLL) {
+                    if message.offset() < position {
+                        continue; // read again after it had to join again
+                    }
+                    position = message.offset() + 1;
                     let n: usize = String::from_utf8_lossy(message.payload().unwrap_or_default()).parse().map_err(text)?;
                     if n + 1 == seen && !idempotent {
                         continue; // sent again after an answer was lost
