@@ -207,6 +207,42 @@ struct fixture_answer fixture_append_records(struct log *log, int count, int64_t
 		&(struct fixture_batch){.count = count, .from_ms = from_ms, .producer_id = -1});
 }
 
+static void sent_answered(struct log_append *op)
+{
+	struct fixture_sent *sent = container_of(op, struct fixture_sent, op);
+
+	sent->is_answered = true;
+	sent->readable_end = log_readable_end(op->log);
+	sent->durable_end = log_settled_end(op->log);
+	if (sent->fiber)
+		fiber_wake(sent->shard, sent->fiber);
+}
+
+void fixture_send(
+	struct fixture *fixture, struct fixture_sent *sent, const struct fixture_batch *batch)
+{
+	uint32_t size;
+
+	*sent = (struct fixture_sent){.shard = fixture->shard};
+	sent->bytes = fixture_batch_new(batch, &size);
+	sent->op = (struct log_append){.records = sent->bytes,
+		.size = size,
+		.origin = APPEND_CLIENT,
+		.produce_version = 9,
+		.done = sent_answered};
+	log_append(fixture->log, &sent->op);
+}
+
+int16_t fixture_answer_wait(struct fixture_sent *sent)
+{
+	sent->fiber = fiber_current(sent->shard);
+	while (!sent->is_answered)
+		fiber_wait(sent->shard);
+	log_append_done(&sent->op);
+	free(sent->bytes);
+	return sent->op.error_code;
+}
+
 struct read_wait {
 	struct log_read op;
 	struct fiber *fiber;

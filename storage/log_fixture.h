@@ -87,6 +87,21 @@ struct fixture_answer fixture_append_bytes(
 struct fixture_answer fixture_append_replica(
 	struct log *log, uint8_t *bytes, uint32_t size, int32_t epoch);
 struct fixture_answer fixture_append(struct log *log, const struct fixture_batch *batch);
+
+/* An append that is not waited for at once. */
+struct fixture_sent {
+	struct log_append op;
+	struct fiber *fiber; /* that waits for the answer */
+	struct shard *shard;
+	uint8_t *bytes;
+	int64_t readable_end, durable_end; /* when it was answered */
+	bool is_answered;
+};
+void fixture_send(
+	struct fixture *fixture, struct fixture_sent *sent, const struct fixture_batch *batch);
+/* Waits for the answer: Kafka's error code. SENT->op tells the offsets until it is sent again. */
+int16_t fixture_answer_wait(struct fixture_sent *sent);
+
 /* COUNT records of no producer. */
 struct fixture_answer fixture_append_records(struct log *log, int count, int64_t from_ms);
 

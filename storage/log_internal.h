@@ -119,7 +119,7 @@ struct log {
 	bool epochs_dirty, epochs_writing, epochs_queued; /* the latter: a fiber is about to write */
 	int64_t *snapshots; /* offsets of the .snapshot files, ascending */
 	uint32_t snapshot_count, snapshot_capacity;
-	int64_t snapshot_offset; /* of the last one taken */
+	int64_t snapshot_offset; /* of the last one written */
 	uint64_t snapshot_bytes; /* appended since */
 
 	struct list syncs; /* log_sync waiting */
@@ -268,11 +268,13 @@ static inline void log_epochs_grown(struct log *log)
 void log_epochs_changed(struct log *log);
 /* (fiber) */
 int log_epochs_write(struct log *log);
-/* A snapshot of the producers as they are now, at their map end: *RET_DATA to be given to
- * log_snapshot_write. */
+/* A snapshot of the producers as they are now, at their map end, while nothing is in flight that may be
+ * taken back: *RET_DATA to be given to log_snapshot_write or log_snapshot_drop. */
 int log_snapshot_take(struct log *log, uint8_t **ret_data, size_t *ret_size, int64_t *ret_offset);
 /* (fiber) Frees DATA. */
 int log_snapshot_write(struct log *log, uint8_t *data, size_t size, int64_t offset, bool sync);
+/* It could not be written: the next checkpoint takes another. */
+void log_snapshot_drop(struct log *log, uint8_t *data);
 int log_snapshot_note(struct log *log, int64_t offset);
 /* The next checkpoint takes a snapshot, however little was appended since the last. */
 void log_snapshot_want(struct log *log);

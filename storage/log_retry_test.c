@@ -25,60 +25,21 @@ static void world_end(void)
 
 TestSuite(log_retry, .init = world_begin, .fini = world_end);
 
-/* Appends that are under way at the same time. */
-struct sent {
-	struct log_append op;
-	struct fiber *fiber;
-	struct shard *shard;
-	uint8_t *bytes;
-	int64_t readable_end, durable_end; /* when it was answered */
-	bool is_answered;
-};
-
-static void sent_answered(struct log_append *op)
+static void batch_send(struct fixture *fixture, struct fixture_sent *sent, int32_t sequence)
 {
-	struct sent *sent = container_of(op, struct sent, op);
-
-	sent->is_answered = true;
-	sent->readable_end = log_readable_end(op->log);
-	sent->durable_end = log_settled_end(op->log);
-	fiber_wake(sent->shard, sent->fiber);
-}
-
-static void batch_send(struct fixture *fixture, struct sent *sent, int32_t sequence)
-{
-	uint32_t size;
-
-	*sent = (struct sent){.fiber = fiber_current(fixture->shard), .shard = fixture->shard};
-	sent->bytes = fixture_batch_new(
+	fixture_send(fixture, sent,
 		&(struct fixture_batch){
-			.count = 2, .from_ms = 1000, .producer_id = 42, .sequence = sequence},
-		&size);
-	sent->op = (struct log_append){.records = sent->bytes,
-		.size = size,
-		.origin = APPEND_CLIENT,
-		.produce_version = 9,
-		.done = sent_answered};
-	log_append(fixture->log, &sent->op);
-}
-
-static int16_t answer_of(struct fixture *fixture, struct sent *sent)
-{
-	while (!sent->is_answered)
-		fiber_wait(fixture->shard);
-	log_append_done(&sent->op);
-	free(sent->bytes);
-	return sent->op.error_code;
+			.count = 2, .from_ms = 1000, .producer_id = 42, .sequence = sequence});
 }
 
 static void retried_early(struct fixture *fixture)
 {
-	struct sent first, again;
+	struct fixture_sent first, again;
 
 	batch_send(fixture, &first, 0);
 	batch_send(fixture, &again, 0);
-	must_eq(answer_of(fixture, &first), 0);
-	must_eq(answer_of(fixture, &again), 0);
+	must_eq(fixture_answer_wait(&first), 0);
+	must_eq(fixture_answer_wait(&again), 0);
 	must(again.op.duplicate);
 	must_eq(again.op.base_offset, 0);
 	must_eq(again.op.last_offset, 1);
@@ -106,25 +67,25 @@ Test(log_retry, a_duplicate_of_what_is_being_synced_is_answered_with_it)
 
 static void refused_first(struct fixture *fixture)
 {
-	struct sent first, again, second, third;
+	struct fixture_sent first, again, second, third;
 
 	host_fail_operation(host, 1, ENOSPC);
 	batch_send(fixture, &first, 0);
 	batch_send(fixture, &again, 0);
 	batch_send(fixture, &second, 2);
-	must_eq(answer_of(fixture, &first), KAFKA_KAFKA_STORAGE_ERROR);
-	must_eq(answer_of(fixture, &again), KAFKA_KAFKA_STORAGE_ERROR);
-	must_eq(answer_of(fixture, &second), KAFKA_KAFKA_STORAGE_ERROR);
+	must_eq(fixture_answer_wait(&first), KAFKA_KAFKA_STORAGE_ERROR);
+	must_eq(fixture_answer_wait(&again), KAFKA_KAFKA_STORAGE_ERROR);
+	must_eq(fixture_answer_wait(&second), KAFKA_KAFKA_STORAGE_ERROR);
 	/* Sent before that answer came. */
 	batch_send(fixture, &third, 4);
-	must_eq(answer_of(fixture, &third), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+	must_eq(fixture_answer_wait(&third), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
 	must_eq(log_producer_count(fixture->log), 0, "who was only refused is nobody");
 	batch_send(fixture, &first, 0);
 	batch_send(fixture, &second, 2);
 	batch_send(fixture, &third, 4);
-	must_eq(answer_of(fixture, &first), 0);
-	must_eq(answer_of(fixture, &second), 0);
-	must_eq(answer_of(fixture, &third), 0);
+	must_eq(fixture_answer_wait(&first), 0);
+	must_eq(fixture_answer_wait(&second), 0);
+	must_eq(fixture_answer_wait(&third), 0);
 	must_eq(first.op.base_offset, 0);
 	must_eq(log_end(fixture->log), 6);
 }

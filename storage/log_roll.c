@@ -107,8 +107,8 @@ static int roll_finish(struct log *log, struct roll *roll)
 	if (!error && roll->snapshot)
 		error = log_snapshot_write(
 			log, roll->snapshot, roll->snapshot_size, roll->snapshot_offset, true);
-	else
-		free(roll->snapshot);
+	else if (roll->snapshot)
+		log_snapshot_drop(log, roll->snapshot);
 	if (error == -ENOSPC || log_error_is_passing(error))
 		error = 0;
 	roll->old->finishing = false;

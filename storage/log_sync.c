@@ -253,12 +253,13 @@ void log_snapshot_want(struct log *log)
 
 int log_snapshot_take(struct log *log, uint8_t **ret_data, size_t *ret_size, int64_t *ret_offset)
 {
-	int error = producer_state_encode(&log->producers, ret_data, ret_size);
+	int error;
 
+	ensure(list_is_empty(&log->flying));
+	error = producer_state_encode(&log->producers, ret_data, ret_size);
 	if (error)
 		return error;
 	*ret_offset = log->producers.map_end;
-	log->snapshot_offset = log->producers.map_end;
 	log->snapshot_bytes = 0;
 	return 0;
 }
@@ -279,8 +280,18 @@ int log_snapshot_write(struct log *log, uint8_t *data, size_t size, int64_t offs
 	}
 	if (!error)
 		error = log_snapshot_note(log, offset);
+	if (!error)
+		log->snapshot_offset = offset;
+	else
+		log_snapshot_want(log);
 	free(data);
 	return error;
+}
+
+void log_snapshot_drop(struct log *log, uint8_t *data)
+{
+	free(data);
+	log_snapshot_want(log);
 }
 
 int log_snapshots_remove(struct log *log, int64_t from, int64_t to)
@@ -361,15 +372,22 @@ int log_checkpoint(struct log *log)
 		if (error)
 			goto failed;
 	}
+	/* What is on its way may fail, and would be a producer's last batch all the same. */
+	if (log->snapshot_bytes > SNAPSHOT_INTERVAL_BYTES && log->producers.count) {
+		log_append_hold(log);
+		if (!log->error)
+			log_snapshot_take(log, &snapshot, &snapshot_size, &snapshot_offset);
+		log_append_release(log);
+	}
 	generation = log->generation;
 	active = segment_ref(log_active(log));
 	target = log->readable_end;
 	messages = log->unsynced_messages;
 	/* What is in flight was accepted a moment ago. */
 	log->unsynced_since_ns = log->end > target ? max_of(shard_now_ns(log->shard), 1ull) : 0;
-	if (log->snapshot_bytes > SNAPSHOT_INTERVAL_BYTES && log->producers.count)
-		log_snapshot_take(log, &snapshot, &snapshot_size, &snapshot_offset);
-	error = segment_sync(active);
+	error = log->error;
+	if (!error)
+		error = segment_sync(active);
 	segment_unref(active);
 	if (!error)
 		error = log_epochs_write(log);
@@ -378,7 +396,7 @@ int log_checkpoint(struct log *log)
 			error = log_snapshot_write(
 				log, snapshot, snapshot_size, snapshot_offset, true);
 		else
-			free(snapshot);
+			log_snapshot_drop(log, snapshot);
 		if (!error)
 			error = log_snapshots_tidy(log);
 	}
