@@ -34,6 +34,12 @@ static enum log_file_kind file_kind(const struct index_file *index)
 	return index->kind == INDEX_OFFSET ? LOG_FILE_OFFSET_INDEX : LOG_FILE_TIME_INDEX;
 }
 
+static void index_path(
+	const struct index_file *index, enum log_file_state state, char path[SEGMENT_PATH_SIZE_MAX])
+{
+	segment_path(index->segment, file_kind(index), state, path);
+}
+
 int index_file_open(struct index_file *index)
 {
 	struct segment *segment = index->segment;
@@ -50,7 +56,7 @@ int index_file_open(struct index_file *index)
 	if (!fiber_current(shard))
 		return -EAGAIN;
 	if (!index->file) {
-		segment_path(segment, file_kind(index), segment->state, path);
+		index_path(index, index->unnamed ? LOG_FILE_TEMPORARY : segment->state, path);
 		error = fiber_open(shard, path, FILE_READ | FILE_WRITE, &file);
 		if (error)
 			return error;
@@ -416,6 +422,7 @@ int index_file_trim(struct index_file *index)
 
 int index_file_sync(struct index_file *index)
 {
+	char from[SEGMENT_PATH_SIZE_MAX], to[SEGMENT_PATH_SIZE_MAX];
 	struct file *file;
 	int error = index_file_open(index);
 
@@ -424,5 +431,30 @@ int index_file_sync(struct index_file *index)
 	file = file_ref(index->file);
 	error = log_file_sync(index->segment->log, file);
 	file_unref(file);
+	if (error || !index->unnamed)
+		return error;
+	index_path(index, LOG_FILE_TEMPORARY, from);
+	index_path(index, LOG_FILE_LIVE, to);
+	error = fiber_rename(index->segment->log->shard, from, to);
+	if (!error)
+		index->unnamed = false;
 	return error;
+}
+
+int index_file_renew(struct index_file *index)
+{
+	char path[SEGMENT_PATH_SIZE_MAX];
+	struct file *file;
+	int error;
+
+	ensure(!index->file && !index->unnamed && !index->writing && index->flying + index->gathered == 0);
+	index_path(index, LOG_FILE_TEMPORARY, path);
+	error = fiber_open(index->segment->log->shard, path,
+		FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
+	if (error)
+		return error;
+	file_unref(file);
+	index->unnamed = true;
+	index->counted = false;
+	return 0;
 }

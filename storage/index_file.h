@@ -36,6 +36,7 @@ struct index_file {
 	enum index_kind kind;
 	bool counted; /* WRITTEN is known: the file's size was looked at */
 	bool writing;
+	bool unnamed; /* made anew and not whole yet: it has a temporary name */
 	uint32_t written;	/* entries in the file */
 	uint32_t flying;	/* entries in the write in flight */
 	uint32_t gathered;	/* entries in the tail */
@@ -100,5 +101,10 @@ int index_file_truncate(struct index_file *index, uint32_t count);
 int index_file_extend(struct index_file *index, int32_t size_bytes);
 /* (fiber) Flushes and ends the file behind the last entry. */
 int index_file_trim(struct index_file *index);
-/* (fiber) */
+/* (fiber) What was flushed is durable; one that was made anew gets its name. */
 int index_file_sync(struct index_file *index);
+/*
+ * (fiber) Begins an empty one; the index is not open. A start that finds both indexes of a segment
+ * below the recovery point believes them: so the new one has a temporary name until it is whole.
+ */
+int index_file_renew(struct index_file *index);

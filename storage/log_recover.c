@@ -118,6 +118,11 @@ static int scan_batch(struct scan *scan, uint64_t position, uint64_t end, int64_
 
 /* ---- recovery ---- */
 
+static const enum log_file_kind index_kinds[INDEX_KINDS] = {
+	[INDEX_OFFSET] = LOG_FILE_OFFSET_INDEX,
+	[INDEX_TIME] = LOG_FILE_TIME_INDEX,
+};
+
 static int index_ready(struct index_file *index, enum log_file_kind kind)
 {
 	struct segment *segment = index->segment;
@@ -136,8 +141,8 @@ static int index_ready(struct index_file *index, enum log_file_kind kind)
 }
 
 /*
- * From where the segment that holds OFFSET must be read: the last index entry below it, if the
- * index up to there is sound and leads to a batch; else its start. Entries behind are dropped.
+ * From where the segment that holds OFFSET must be read: the last index entry below it up to which
+ * both indexes are sound, if it leads to a batch; else its start. Entries behind are dropped.
  */
 static int recovery_place(struct segment *segment, int64_t offset, struct segment_tail *tail)
 {
@@ -148,6 +153,7 @@ static int recovery_place(struct segment *segment, int64_t offset, struct segmen
 	struct index_entry entry, before = {.offset = -1}, last = {.offset = -1};
 	struct batch_header header;
 	uint32_t count = 0, time_count = 0;
+	bool times_go_on = false;
 	int error;
 
 	*tail = segment_tail_empty(segment->base_offset);
@@ -161,9 +167,33 @@ static int recovery_place(struct segment *segment, int64_t offset, struct segmen
 			break;
 		before = entry;
 	}
-	/* The next entry must be past the offset or not be: a hole in front of it means that pages
-	 * were lost. */
 	last = before;
+	page.index = NULL;
+	before = (struct index_entry){.timestamp = -1, .offset = -1};
+	for (; count > 0 && time_count < index_file_count(times); time_count++) {
+		error = index_file_entry(times, &page, time_count, &entry);
+		if (error)
+			return error;
+		times_go_on = entry.offset > last.offset;
+		if (times_go_on || entry.timestamp <= before.timestamp ||
+			entry.offset <= before.offset)
+			break;
+		before = entry;
+	}
+	/*
+	 * An entry behind shows that none is missed in front of it. Without one, the zeros may be the tail
+	 * of the file, or a page that was lost, or the file itself was: then only what the last entry
+	 * covers is believed.
+	 */
+	page.index = NULL;
+	while (!times_go_on && count > 0 && last.offset > before.offset) {
+		last = (struct index_entry){.offset = -1};
+		if (--count == 0)
+			break;
+		error = index_file_entry(offsets, &page, count - 1, &last);
+		if (error)
+			return error;
+	}
 	if (count > 0) {
 		error = segment_header(
 			segment, &window, last.position, segment->tail.size, &header);
@@ -171,20 +201,6 @@ static int recovery_place(struct segment *segment, int64_t offset, struct segmen
 			return error;
 		if (error != 1 || header.last_offset != last.offset)
 			count = 0;
-	}
-	page.index = NULL;
-	before = (struct index_entry){.timestamp = -1, .offset = -1};
-	for (; count > 0 && time_count < index_file_count(times); time_count++) {
-		error = index_file_entry(times, &page, time_count, &entry);
-		if (error)
-			return error;
-		if (entry.offset > last.offset)
-			break;
-		if (entry.timestamp <= before.timestamp || entry.offset <= before.offset) {
-			count = 0;
-			break;
-		}
-		before = entry;
 	}
 	if (count == 0)
 		return 0;
@@ -203,16 +219,16 @@ static int recovery_place(struct segment *segment, int64_t offset, struct segmen
 	}
 	tail->since_index = INT32_MAX;
 	page.index = NULL;
-	for (time_count = 0; time_count < index_file_count(times); time_count++) {
-		error = index_file_entry(times, &page, time_count, &entry);
+	while (tail->time_entries < time_count) {
+		error = index_file_entry(times, &page, tail->time_entries, &entry);
 		if (error)
 			return error;
 		if (entry.offset >= header.base_offset)
 			break;
 		tail->indexed_timestamp = tail->max_timestamp = entry.timestamp;
 		tail->max_timestamp_offset = entry.offset;
+		tail->time_entries++;
 	}
-	tail->time_entries = time_count;
 	error = segment_header(segment, &window, 0, segment->tail.size, &header);
 	if (error < 0)
 		return error == BATCH_ERROR_CORRUPT ? -EIO : error;
@@ -271,8 +287,6 @@ static int segment_rewrite(struct segment *segment, uint8_t *buffer, uint64_t fr
 /*
  * Are indexes to be made anew from the segment's start that a later start would believe up to
  * FROM_OFFSET? When this one does not live to the end, one of them may be there and the other not.
- * Segments wholly below the recovery point are none of this: they are not read, since what rots
- * there must not cost what stands behind it.
  */
 static bool index_is_missed(
 	const struct opening *opening, const struct segment *segment, int64_t from_offset)
@@ -281,9 +295,12 @@ static bool index_is_missed(
 	       (int64_t)segment->tail.size > opening->log->config.index_interval_bytes;
 }
 
+enum { WHOLE = -1 };
+
 /*
  * Reads the segment from where the recovery point says, makes its indexes anew from there, and cuts
- * it at the first bad batch. RET_NEXT: the offset behind its last good batch.
+ * it at the first bad batch. RET_NEXT: the offset behind its last good batch. FROM_OFFSET is WHOLE
+ * where the recovery point says nothing, but an index is missing or makes no sense.
  */
 static int segment_recover(struct opening *opening, struct segment *segment, int64_t from_offset,
 	int64_t *ret_next, bool *ret_cut)
@@ -297,15 +314,18 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	const char *why = "";
 	struct scan scan;
 	int64_t next = segment->base_offset;
+	bool full = false;
 	uint64_t rewrite_from;
-	int error;
+	int error = 0;
 
-	error = index_ready(&segment->indexes[INDEX_OFFSET], LOG_FILE_OFFSET_INDEX);
-	if (!error)
-		error = index_ready(&segment->indexes[INDEX_TIME], LOG_FILE_TIME_INDEX);
+	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
+		error = from_offset == WHOLE ? index_file_renew(&segment->indexes[kind])
+					     : index_ready(&segment->indexes[kind], index_kinds[kind]);
 	if (!error)
 		error = recovery_place(segment,
-			opening->in_doubt ? segment->base_offset : from_offset, &tail);
+			opening->in_doubt || from_offset == WHOLE ? segment->base_offset
+								  : from_offset,
+			&tail);
 	if (!error && tail.size == 0 && !opening->in_doubt &&
 		index_is_missed(opening, segment, from_offset)) {
 		opening->in_doubt = true;
@@ -384,17 +404,18 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	segment->tail_known = true;
 	segment->synced = false;
 	/* The active segment's are extended to their full size soon. */
-	for (int kind = 0; !error && kind < INDEX_KINDS; kind++) {
+	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
 		error = segment == log_active(log) ? index_file_flush(&segment->indexes[kind])
 						   : index_file_trim(&segment->indexes[kind]);
-		if (!error && opening->in_doubt)
-			error = index_file_sync(&segment->indexes[kind]);
-	}
 	/* On a full disk the entries stay in memory; who has no room can still be read, and deleted. */
-	if (error == -ENOSPC && segment == log_active(log) && !opening->in_doubt)
+	full = error == -ENOSPC && segment == log_active(log) && !opening->in_doubt;
+	if (full)
 		error = 0;
 	if (!error)
-		error = segment_aborted_flush(segment, false);
+		error = segment_aborted_flush(segment, from_offset == WHOLE);
+	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
+		if (opening->in_doubt || (from_offset == WHOLE && !full))
+			error = index_file_sync(&segment->indexes[kind]);
 	/*
 	 * What was read may be in the page cache alone: a process that was killed wrote it and never
 	 * synced it. From now on it is shown, and a retry is answered as a duplicate: where an answer
@@ -500,9 +521,8 @@ int opening_recover(struct opening *opening, int64_t *ret_end)
 			continue;
 		scanned = i + 1 == log->segment_count;
 		error = segment_recover(opening, segment,
-			past ? max_of(ask->recovery_point, segment->base_offset)
-			     : segment->base_offset,
-			&end, &cut);
+			past ? max_of(ask->recovery_point, segment->base_offset) : WHOLE, &end,
+			&cut);
 		/* Made by a roll that the process did not live to finish; the one before it went
 		 * on. */
 		while (!error && !cut && i + 1 < log->segment_count &&
@@ -537,9 +557,10 @@ int opening_recover(struct opening *opening, int64_t *ret_end)
 	}
 	if (!error && !scanned) {
 		error = end_find(log, &end);
-		if (error == -EBADMSG)
-			error = segment_recover(
-				opening, log_active(log), log_active(log)->base_offset, &end, &cut);
+		if (error == -EBADMSG) {
+			segment_close_files(log_active(log));
+			error = segment_recover(opening, log_active(log), WHOLE, &end, &cut);
+		}
 	}
 	if (!error && opening->in_doubt) {
 		snprintf(mark, sizeof(mark), "%s/" LOG_DOUBT_NAME, log->path);

@@ -1,6 +1,5 @@
 /*
- * What the next process must not believe of what it finds: bytes in memory behind a sync that failed,
- * and indexes of a recovery that did not come to its end.
+ * What a failed sync leaves: bytes in memory that the next process must not believe.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -100,48 +99,4 @@ Test(log_sync, a_sync_that_memory_was_short_for_fails_the_log)
 		world_free(world);
 	}
 	must_geq(failures, 1);
-}
-
-enum { BATCHES = 60, RECOVERY_POINT = 40, TIMES_MS = 1000, CHANGES = 40 };
-
-/* Two batches of each time: a lookup finds the first, if its entry is in the index. */
-static void equal_times(struct fixture *fixture)
-{
-	for (int i = 0; i < BATCHES; i++)
-		must_eq(fixture_append_records(fixture->log, 1, TIMES_MS + i / 2).error_code, 0);
-	must_eq(fixture_sync(fixture->log), 0);
-}
-
-static void times_are_found(struct fixture *fixture)
-{
-	int64_t timestamp;
-
-	must_eq(log_end(fixture->log), BATCHES);
-	for (int i = 0; i < BATCHES / 2; i++)
-		must_eq(fixture_offset_for_time(fixture->log, TIMES_MS + i, &timestamp), i * 2,
-			"time %d", i);
-}
-
-Test(log_sync, an_index_that_was_made_anew_in_part_is_not_believed)
-{
-	int crashes = 0;
-
-	for (uint64_t n = 1; n <= CHANGES; n++) {
-		struct fixture fixture;
-
-		world = world_new(&(struct world_options){.seed = n, .disk_delay_max_ns = 200000});
-		host = world_host_new(world, "a", "10.0.0.1");
-		fixture_init(&fixture, equal_times, NULL);
-		fixture.closes = true;
-		must_eq(fixture_run(world, host, &fixture), 0);
-		must_eq(host_file_remove(host, "data/topic-0/00000000000000000000.index"), 0);
-		fixture_init(&fixture, times_are_found, NULL);
-		fixture.recovery_point = RECOVERY_POINT;
-		host_crash_at_change(host, n, n % 2 ? CRASH_PROCESS : CRASH_POWER);
-		crashes += fixture_run(world, host, &fixture) != 0;
-		host_crash_at_change(host, 0, CRASH_PROCESS);
-		must_eq(fixture_run(world, host, &fixture), 0);
-		world_free(world);
-	}
-	must_gt(crashes, 0);
 }
