@@ -559,6 +559,7 @@ int broker_new(const struct broker_options *options, struct broker **ret_broker)
 	broker->config = config_ref(options->config);
 	broker->node_id = config_node_id(options->config);
 	list_init(&broker->early);
+	list_init(&broker->log_start_waits);
 	map_init(&broker->addresses, 0);
 	directory_reports_init(broker);
 	list_init(&broker->producer_ids.waiting);

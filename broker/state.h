@@ -139,7 +139,8 @@ struct broker {
 	int64_t broker_epoch;
 	struct producer_id_blocks producer_ids;
 	struct timer checkpoint_timer;
-	bool checkpoint_runs, checkpoint_stopped;
+	bool checkpoint_runs, checkpoint_is_due, checkpoint_stopped;
+	struct list log_start_waits; /* struct log_start_wait, for the next run */
 	struct fiber *checkpoint_waiter;
 };
 

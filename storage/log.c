@@ -472,6 +472,11 @@ int64_t log_first_segment_offset(const struct log *log)
 	return log->segments[0]->base_offset;
 }
 
+bool log_start_is_untold(const struct log *log)
+{
+	return log->start > log->files_start;
+}
+
 int32_t log_segment_offsets_before(
 	const struct log *log, int64_t timestamp_ms, int64_t *offsets, int32_t capacity)
 {

@@ -386,6 +386,9 @@ int log_delete_unopened(struct log_store *store, const char *folder, struct str 
 uint64_t log_size_bytes(const struct log *log);
 /* Where the oldest segment begins: at or before log start. */
 int64_t log_first_segment_offset(const struct log *log);
+/* The log start is further than the files tell, or than they would tell after a power cut: what is
+ * below comes back unless the start is written down. */
+bool log_start_is_untold(const struct log *log);
 uint32_t log_segment_count(const struct log *log);
 /* False once its folder failed: every append and read answers KAFKA_STORAGE_ERROR. */
 bool log_is_usable(const struct log *log);

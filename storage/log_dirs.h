@@ -121,14 +121,22 @@ struct log_row {
 	int32_t partition;
 	uint32_t dir;
 	int64_t recovery_point, log_start, high_watermark;
-	bool log_start_moved; /* log-start-offset-checkpoint lists only logs whose start is not
-				 their first segment's */
+	bool log_start_moved; /* log-start-offset-checkpoint lists only logs whose files do not
+				 tell the start */
 	uint64_t size_bytes;
 };
 /* (fiber) Replaces the three checkpoint files of every directory that is online. The first error;
  * FAILED is told of each directory whose disk refused. */
 int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
 	const struct log_row *rows, uint32_t count,
+	void (*failed)(void *argument, const char *folder, int error), void *argument);
+/*
+ * (fiber) Replaces log-start-offset-checkpoint in the directories that are WANTED, each to
+ * RET_ERRORS: 0 when it is durable, -EIO of one that is offline; log_dirs_count() of both. FAILED as
+ * above.
+ */
+void log_dirs_write_log_starts(struct shard *shard, struct log_dirs *dirs,
+	const struct log_row *rows, uint32_t count, const bool *wanted, int *ret_errors,
 	void (*failed)(void *argument, const char *folder, int error), void *argument);
 /* (fiber) Every log was closed: the next start need not recover. */
 int log_dirs_mark_clean(struct shard *shard, struct log_dirs *dirs, int64_t broker_epoch);

@@ -123,6 +123,13 @@ out:
 	return error;
 }
 
+/* Without room the old file still stands: recovery reads more than it would have to. */
+static bool write_fails_dir(int error)
+{
+	return error < 0 && error != -ENOMEM && error != -ENOSPC && error != -EMFILE &&
+	       error != -ENFILE;
+}
+
 int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
 	const struct log_row *rows, uint32_t count,
 	void (*failed)(void *argument, const char *folder, int error), void *argument)
@@ -137,11 +144,28 @@ int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
 			kind++)
 			error = dir_write_checkpoint(shard, dirs, i, kind, rows, count);
 		first_error = first_error ? first_error : error;
-		/* Without room the old file still stands: recovery reads more than it would have
-		 * to. */
-		if (error < 0 && error != -ENOMEM && error != -ENOSPC && error != -EMFILE &&
-			error != -ENFILE)
+		if (write_fails_dir(error))
 			failed(argument, dir->path, error);
 	}
 	return first_error;
+}
+
+void log_dirs_write_log_starts(struct shard *shard, struct log_dirs *dirs,
+	const struct log_row *rows, uint32_t count, const bool *wanted, int *ret_errors,
+	void (*failed)(void *argument, const char *folder, int error), void *argument)
+{
+	for (uint32_t i = 0; i < dirs->count; i++) {
+		const struct log_dir *dir = &dirs->dirs[i];
+
+		ret_errors[i] = 0;
+		if (!wanted[i])
+			continue;
+		ret_errors[i] = -EIO;
+		if (!log_dir_is_online(dir))
+			continue;
+		ret_errors[i] = dir_write_checkpoint(
+			shard, dirs, i, CHECKPOINT_LOG_START, rows, count);
+		if (write_fails_dir(ret_errors[i]))
+			failed(argument, dir->path, ret_errors[i]);
+	}
 }

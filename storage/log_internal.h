@@ -91,6 +91,7 @@ struct log {
 	uint64_t closed_size_bytes; /* of all but the active one */
 
 	int64_t start, high_watermark, readable_end, end, durable_end, recovery_point;
+	int64_t files_start; /* no file holds records below, nor will a power cut bring one back */
 
 	struct segment_tail accepted; /* of the active segment, with what is in flight */
 	struct list queued;	      /* log_append: not looked at yet */

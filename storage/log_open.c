@@ -108,7 +108,8 @@ static int log_load(struct opening *opening)
 	}
 	active = log_active(log);
 	active->synced = false;
-	log->start = max_of(log->start, log->segments[0]->base_offset);
+	log->files_start = log->segments[0]->base_offset;
+	log->start = max_of(log->start, log->files_start);
 	log->end = log->readable_end = end;
 	log->high_watermark = max_of(ask->high_watermark, log->start);
 	log->high_watermark = min_of(log->high_watermark, end);

@@ -66,6 +66,8 @@ int log_segments_delete(struct log *log, uint32_t from, uint32_t to)
 		segment_unref(doomed[i]);
 	}
 	free(doomed);
+	if (!error && from == 0)
+		log->files_start = max_of(log->files_start, log->segments[0]->base_offset);
 	return error;
 }
 
@@ -254,6 +256,7 @@ static int truncate_fully(struct log *log, int64_t offset)
 	log_ring_reset(log);
 	ends_set(log, offset);
 	log->start = log->high_watermark = log->durable_end = offset;
+	log->files_start = min_of(log->files_start, offset);
 	if (epoch_cache_clear(&log->epochs))
 		log_epochs_changed(log);
 	producer_state_clear(&log->producers, offset);
@@ -273,6 +276,8 @@ static int truncate_fully(struct log *log, int64_t offset)
 		error = segment_create(segment);
 	if (!error)
 		error = fiber_sync_folder(log->shard, log->path);
+	if (!error)
+		log->files_start = offset;
 	return error;
 }
 

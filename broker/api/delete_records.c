@@ -1,10 +1,13 @@
 /*
  * DeleteRecords, versions 0 to 2 (KIP-107): the log start of each partition moves up to an offset;
- * -1 is the high watermark. What lies below cannot be read from the moment of the answer on, and
- * its segments go with the next retention.
+ * -1 is the high watermark. What lies below cannot be read any more, and its segments go with the next
+ * retention. The answer waits until the log start is written down, so that no crash brings records
+ * back whose deletion was confirmed.
  */
 #include "broker/api/api.h"
 #include "broker/api/merge.h"
+#include "broker/replication/checkpoints.h"
+#include "broker/replication/log_rows.h"
 
 enum { OFFSET_HIGH_WATERMARK = -1 };
 
@@ -13,6 +16,7 @@ struct delete_records_errand {
 	const struct image_topic *topic;
 	int64_t offset;
 	int16_t refused; /* Kafka's error that was known without asking the partition */
+	uint32_t dir;	 /* of log.dirs, when the start was moved */
 	struct delete_records_response_delete_records_partition_result *answer;
 };
 
@@ -20,6 +24,9 @@ struct delete_records_work {
 	struct errands errands;
 	struct delete_records_errand *list;
 	uint32_t count;
+	struct log_start_wait wait;
+	struct request *request;
+	uint32_t *dirs; /* of those whose start was moved */
 };
 
 static int16_t delete_records_apply(
@@ -40,6 +47,7 @@ static int16_t delete_records_apply(
 	if (log_start_advance(log, offset) < 0)
 		return KAFKA_OFFSET_OUT_OF_RANGE;
 	errand->answer->low_watermark = log_start(log);
+	errand->dir = log_row_of(partition, partition->topic).dir;
 	partition_changed(partition);
 	return 0;
 }
@@ -52,13 +60,45 @@ static void delete_records_at_home(struct errand *base, struct partition *partit
 	errand_return(base, delete_records_apply(errand, partition));
 }
 
+static void delete_records_written_down(struct log_start_wait *wait, const int *errors)
+{
+	struct delete_records_work *work = container_of(wait, struct delete_records_work, wait);
+
+	for (uint32_t i = 0; i < work->count; i++) {
+		struct delete_records_errand *errand = &work->list[i];
+
+		if (errand->answer->error_code || (errors && errors[errand->dir] == 0))
+			continue;
+		errand->answer->error_code = KAFKA_KAFKA_STORAGE_ERROR;
+		errand->answer->low_watermark = -1;
+	}
+	request_complete(work->request);
+}
+
+static void delete_records_write_down(struct request *request)
+{
+	struct delete_records_work *work = request->context;
+
+	work->wait.done = delete_records_written_down;
+	checkpoints_log_starts_wait(request->shard->broker, &work->wait);
+}
+
 static void delete_records_finished(struct request *request)
 {
 	struct delete_records_work *work = request->context;
 
-	for (uint32_t i = 0; i < work->count; i++)
+	work->request = request;
+	work->wait.dirs = work->dirs;
+	for (uint32_t i = 0; i < work->count; i++) {
 		work->list[i].answer->error_code = work->list[i].errand.error;
-	request_complete(request);
+		if (!work->list[i].errand.error)
+			work->dirs[work->wait.dir_count++] = work->list[i].dir;
+	}
+	if (work->wait.dir_count == 0) {
+		request_complete(request);
+		return;
+	}
+	request_move(request, SHARD_MAIN, delete_records_write_down);
 }
 
 static int16_t delete_records_topic_check(
@@ -125,7 +165,8 @@ static bool delete_records_prepare(struct request *request, struct merge *merge)
 			&request->arena, merge->place_count);
 	work->list =
 		request_new_array(request, struct delete_records_errand, merge->partition_count);
-	if (!response->topics || !work->list || !merge_partitions_init(merge))
+	work->dirs = request_new_array(request, uint32_t, merge->partition_count);
+	if (!response->topics || !work->list || !work->dirs || !merge_partitions_init(merge))
 		return false;
 	for (int32_t i = 0; i < message->topics_count; i++) {
 		int32_t place = merge_place(merge, i);

@@ -1,5 +1,7 @@
 #include "broker/replication/checkpoints.h"
 
+#include <stdlib.h>
+
 #include "broker/replication/directories.h"
 #include "broker/replication/log_rows.h"
 #include "runtime/fiber.h"
@@ -38,6 +40,77 @@ static void checkpoint_timer_set(struct broker *broker)
 		shard_now_ns(shard) + (uint64_t)max_of(interval_ms, (int64_t)100) * NS_PER_MS);
 }
 
+static void checkpoint_run_begin(struct broker *broker, void (*run)(struct shard *, void *));
+
+/* ---- log starts that somebody waits for ---- */
+
+static void log_start_waits_answer(struct list *waits, const int *errors)
+{
+	struct list_node *node;
+
+	while ((node = list_pop_front(waits))) {
+		struct log_start_wait *wait = container_of(node, struct log_start_wait, node);
+
+		wait->done(wait, errors);
+	}
+}
+
+static void log_starts_write(struct broker *broker, struct list *waits, bool *wanted, int *errors)
+{
+	struct broker_shard *shard = &broker->shards[SHARD_MAIN];
+	uint32_t dirs = log_dirs_count(broker->log_dirs);
+	struct log_rows rows;
+	int error;
+
+	list_for_each (node, waits) {
+		struct log_start_wait *wait = container_of(node, struct log_start_wait, node);
+
+		for (uint32_t i = 0; i < wait->dir_count; i++)
+			wanted[wait->dirs[i]] = true;
+	}
+	error = log_rows_collect(broker, &rows);
+	if (error == 0)
+		log_dirs_write_log_starts(shard->shard, broker->log_dirs, rows.rows, rows.count,
+			wanted, errors, directory_failed, shard);
+	for (uint32_t i = 0; i < dirs; i++) {
+		if (error < 0)
+			errors[i] = error;
+		if (errors[i] < 0)
+			log_event(&shard->logger, LOG_CHECKPOINT_FAILED,
+				log_errno("error", errors[i]));
+	}
+	log_rows_done(&rows);
+}
+
+static void checkpoint_run_end(struct broker *broker);
+
+static void log_starts_fiber(struct shard *shard, void *argument)
+{
+	struct broker *broker = argument;
+	uint32_t dirs = log_dirs_count(broker->log_dirs);
+	bool *wanted = calloc(dirs, sizeof(*wanted));
+	int *errors = calloc(dirs, sizeof(*errors));
+	struct list waits;
+
+	list_init(&waits);
+	list_append_all(&waits, &broker->log_start_waits);
+	if (wanted && errors)
+		log_starts_write(broker, &waits, wanted, errors);
+	log_start_waits_answer(&waits, wanted ? errors : NULL);
+	free(errors);
+	free(wanted);
+	checkpoint_run_end(broker);
+}
+
+void checkpoints_log_starts_wait(struct broker *broker, struct log_start_wait *wait)
+{
+	list_push_back(&broker->log_start_waits, &wait->node);
+	if (!broker->checkpoint_runs)
+		checkpoint_run_begin(broker, log_starts_fiber);
+}
+
+/* ---- all of them, from time to time ---- */
+
 static void checkpoint_fiber(struct shard *shard, void *argument)
 {
 	struct broker *broker = argument;
@@ -49,22 +122,48 @@ static void checkpoint_fiber(struct shard *shard, void *argument)
 	else if (!broker->checkpoint_stopped)
 		disk_reserve_make(
 			shard, log_dirs_metadata(broker->log_dirs)->path, false);
-	broker->checkpoint_runs = false;
-	if (broker->checkpoint_waiter)
-		fiber_wake(shard, broker->checkpoint_waiter);
-	else if (!broker->checkpoint_stopped)
+	if (!broker->checkpoint_stopped)
 		checkpoint_timer_set(broker);
+	checkpoint_run_end(broker);
+}
+
+/* One at a time: both write the same files. */
+static void checkpoint_run_end(struct broker *broker)
+{
+	struct shard *shard = broker->shards[SHARD_MAIN].shard;
+
+	broker->checkpoint_runs = false;
+	if (!list_is_empty(&broker->log_start_waits)) {
+		checkpoint_run_begin(broker, log_starts_fiber);
+	} else if (broker->checkpoint_waiter) {
+		fiber_wake(shard, broker->checkpoint_waiter);
+	} else if (broker->checkpoint_is_due && !broker->checkpoint_stopped) {
+		broker->checkpoint_is_due = false;
+		checkpoint_run_begin(broker, checkpoint_fiber);
+	}
+}
+
+static void checkpoint_run_begin(struct broker *broker, void (*run)(struct shard *, void *))
+{
+	broker->checkpoint_runs = true;
+	if (fiber_start(broker->shards[SHARD_MAIN].shard, run, broker) == 0)
+		return;
+	broker->checkpoint_runs = false;
+	log_start_waits_answer(&broker->log_start_waits, NULL);
+	if (!broker->checkpoint_stopped)
+		checkpoint_timer_set(broker);
+	if (broker->checkpoint_waiter)
+		fiber_wake(broker->shards[SHARD_MAIN].shard, broker->checkpoint_waiter);
 }
 
 static void checkpoint_due(struct shard *shard, struct timer *timer)
 {
 	struct broker *broker = container_of(timer, struct broker, checkpoint_timer);
 
-	broker->checkpoint_runs = true;
-	if (fiber_start(shard, checkpoint_fiber, broker) < 0) {
-		broker->checkpoint_runs = false;
-		checkpoint_timer_set(broker);
-	}
+	if (broker->checkpoint_runs)
+		broker->checkpoint_is_due = true;
+	else
+		checkpoint_run_begin(broker, checkpoint_fiber);
 }
 
 void checkpoints_start(struct broker *broker)

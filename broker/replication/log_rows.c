@@ -24,7 +24,7 @@ struct log_row log_row_of(const struct partition *partition, struct str topic)
 		.recovery_point = log_recovery_point(log),
 		.log_start = log_start(log),
 		.high_watermark = log_high_watermark(log),
-		.log_start_moved = log_start(log) > log_first_segment_offset(log),
+		.log_start_moved = log_start_is_untold(log),
 		.size_bytes = log_size_bytes(log),
 	};
 }

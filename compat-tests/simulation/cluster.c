@@ -224,7 +224,8 @@ static void node_ended(struct cluster *cluster)
 			: cluster->crash_how == CRASH_POWER ? EVENT_POWER_CUT
 							    : EVENT_KILL]++;
 		model->crashes++;
-		history_crash(&model->history);
+		if (cluster->harm == HARM_DISK_LIES)
+			history_starts_forget(&model->history);
 		if (chance(cluster->chooser, 4))
 			node_inspect(cluster);
 	} else {

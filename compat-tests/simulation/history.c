@@ -240,7 +240,7 @@ void history_start_see(struct history *history, unsigned log, int64_t offset, in
 			log, offset, floor, known->start_asked);
 }
 
-void history_crash(struct history *history)
+void history_starts_forget(struct history *history)
 {
 	for (unsigned i = 0; i < history->log_count; i++)
 		history->logs[i]->start_acknowledged = 0;

@@ -94,8 +94,8 @@ void history_start_acknowledge(struct history *history, unsigned log, int64_t of
 /* A log start was told. FLOOR: start_acknowledged when that was asked for; 0 when there was a crash
  * since. */
 void history_start_see(struct history *history, unsigned log, int64_t offset, int64_t floor);
-/* A crash: log starts may be older ones again, as their checkpoint is. */
-void history_crash(struct history *history);
+/* A crash on a disk that lies: log starts may be older ones again. */
+void history_starts_forget(struct history *history);
 
 /* From FIRST to before END nothing is judged any more. */
 void history_rot(struct history *history, unsigned log, int64_t first, int64_t end);
