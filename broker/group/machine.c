@@ -292,14 +292,30 @@ void group_machine_loaded(struct group_machine *machine, struct group_step *step
 	machine_leave(machine);
 }
 
+enum { KNOWN_GROUPS_SHARE = 4 };
+
+/* May ASK have us keep what it asks for? A group that is known must not starve because strangers make
+ * new ones: the last part of the room is for what is known. */
+static bool ask_has_room(struct group_machine *machine, const struct group_ask *ask)
+{
+	size_t room = machine->limits.state_bytes_max, bytes = *machine->state_bytes;
+	const struct group *group;
+
+	if ((ask->kind != GROUP_ASK_JOIN && ask->kind != GROUP_ASK_SYNC &&
+		    ask->kind != GROUP_ASK_OFFSET_COMMIT) ||
+		bytes <= room - room / KNOWN_GROUPS_SHARE)
+		return true;
+	group = group_find(machine, ask->group_id);
+	return group &&
+	       (bytes <= room || (ask->kind == GROUP_ASK_OFFSET_COMMIT &&
+					 offsets_commit_adds_nothing(group, ask->message)));
+}
+
 void group_machine_ask(
 	struct group_machine *machine, struct group_step *step, struct group_ask *ask)
 {
-	bool keeps = ask->kind == GROUP_ASK_JOIN || ask->kind == GROUP_ASK_SYNC ||
-		     ask->kind == GROUP_ASK_OFFSET_COMMIT;
-
 	machine_enter(machine, step);
-	if (keeps && *machine->state_bytes > machine->limits.state_bytes_max) {
+	if (!ask_has_room(machine, ask)) {
 		ask_refuse(machine, ask, KAFKA_COORDINATOR_NOT_AVAILABLE);
 		machine_leave(machine);
 		return;

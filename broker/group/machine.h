@@ -37,7 +37,9 @@ struct group_limits {
 	int64_t retention_ms;	   /* offsets.retention.minutes */
 	int64_t check_interval_ms; /* offsets.retention.check.interval.ms */
 	uint32_t record_size_max;  /* of one record with its batch */
-	size_t state_bytes_max;	   /* joins and commits that would keep more are refused */
+	/* Beyond a part of it no new group is taken, beyond all of it nothing that adds to a group:
+	 * heartbeats and commits of offsets that are known go on. */
+	size_t state_bytes_max;
 };
 
 enum group_ask_kind {

@@ -260,6 +260,9 @@ void classic_assignments_send(struct group *group, int16_t error);
 /* ---- offsets (offsets.c) ---- */
 
 void offsets_commit(struct group_machine *machine, struct group_ask *ask);
+/* Every offset in it replaces one that is no smaller. */
+bool offsets_commit_adds_nothing(
+	const struct group *group, const struct offset_commit_request *message);
 void offsets_fetch(struct group_machine *machine, struct group_ask *ask);
 void offsets_delete(struct group_machine *machine, struct group_ask *ask);
 /* Tombstones for all of a group's offsets. */

@@ -770,6 +770,42 @@ Test(machine, what_clients_make_us_keep_has_a_limit)
 	world_end();
 }
 
+/* Strangers make groups until no more are taken; then a known group makes offsets, until it may not
+ * either. */
+Test(machine, a_known_group_goes_on_when_no_new_one_is_taken)
+{
+	const int32_t generation = 1;
+	const char *member, *other;
+	char name[16];
+	int i;
+
+	world_begin();
+	world.limits.state_bytes_max = 16000;
+	machine_make();
+	two_members("known", &member, &other);
+	cr_assert_eq(commit("known", member, generation, "t", 1, "note"), 0);
+	for (i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "g%d", i);
+		if (commit(name, "", -1, "t", 5, "") != 0)
+			break;
+	}
+	cr_assert_lt(i, 500);
+	cr_assert_eq(commit("late", "", -1, "t", 5, ""), KAFKA_COORDINATOR_NOT_AVAILABLE);
+	cr_assert_eq(heartbeat("known", member, generation), 0);
+	cr_assert_eq(commit("known", member, generation, "another", 1, ""), 0);
+	for (i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "t%d", i);
+		if (commit("known", member, generation, name, 5, "") != 0)
+			break;
+	}
+	cr_assert_lt(i, 500);
+	cr_assert_eq(commit("known", member, generation, "t", 2, "note"), 0);
+	cr_assert_eq(commit("known", member, generation, "t", 3, "a longer note"),
+		KAFKA_COORDINATOR_NOT_AVAILABLE);
+	cr_assert_eq(heartbeat("known", member, generation), 0);
+	world_end();
+}
+
 /* The id of the member whose join was parked: the answer says it, or the member in which it waits.
  */
 static const char *random_member_of(const struct group_ask *ask)

@@ -262,6 +262,25 @@ static int16_t commit_one(struct group_machine *machine, struct group *group,
 	return 0;
 }
 
+bool offsets_commit_adds_nothing(
+	const struct group *group, const struct offset_commit_request *message)
+{
+	for (int32_t i = 0; i < message->topics_count; i++) {
+		const struct offset_commit_request_topic *topic = &message->topics[i];
+
+		for (int32_t j = 0; j < topic->partitions_count; j++) {
+			const struct group_offset *known = group_offset_find(
+				group, topic->name, topic->partitions[j].partition_index);
+
+			if (!known || !known->committed ||
+				topic->partitions[j].committed_metadata.size >
+					max_of(known->value.metadata.size, 0))
+				return false;
+		}
+	}
+	return true;
+}
+
 void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 {
 	const struct offset_commit_request *message = ask->message;
