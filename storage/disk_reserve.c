@@ -59,12 +59,18 @@ int disk_reserve_make(struct shard *shard, const char *folder, bool last_bytes)
 	return error;
 }
 
+bool disk_reserve_is_needed(struct shard *shard, const char *folder)
+{
+	uint64_t free_bytes;
+
+	return fiber_space(shard, folder, &free_bytes) == 0 && free_bytes < RESERVE_SIZE;
+}
+
 bool disk_reserve_release_if_short(struct shard *shard, const char *folder)
 {
 	char path[LOG_DIRS_PATH_SIZE];
-	uint64_t free_bytes;
 
-	if (fiber_space(shard, folder, &free_bytes) < 0 || free_bytes >= RESERVE_SIZE)
+	if (!disk_reserve_is_needed(shard, folder))
 		return false;
 	/* A file system may keep the blocks until it is durable that they are nobody's. */
 	return reserve_path(path, folder) == 0 && fiber_unlink(shard, path) == 0 &&

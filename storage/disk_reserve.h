@@ -16,6 +16,8 @@
  * that means no more than that there is no reserve now.
  */
 int disk_reserve_make(struct shard *shard, const char *folder, bool last_bytes);
+/* (fiber) Is there less room than the reserve is to keep? Then what can wait must not write. */
+bool disk_reserve_is_needed(struct shard *shard, const char *folder);
 /* (fiber) Gives the reserve's room back when the disk has less than that left: before a start, and when the metadata log
  * was refused. False when there is room, or no reserve. */
 bool disk_reserve_release_if_short(struct shard *shard, const char *folder);

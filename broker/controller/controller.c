@@ -18,6 +18,7 @@
 #include "runtime/fiber.h"
 #include "runtime/memory.h"
 #include "runtime/uuid.h"
+#include "storage/disk_reserve.h"
 
 enum {
 	BATCH_BUFFER_SIZE_MAX = 256 << 20,
@@ -457,6 +458,9 @@ static int run_node_op(struct controller *controller,
 static int decide_no_op(
 	struct controller *controller, const struct decision *decision, void *argument)
 {
+	/* The last room of a full disk is for what somebody asks for. */
+	if (disk_reserve_is_needed(controller->shard, controller->ask.folder))
+		return 0;
 	return metadata_records_add(decision->records, CLUSTER_METADATA_NO_OP, 0) ? 0 : -ENOMEM;
 }
 

@@ -466,6 +466,42 @@ Test(controller, a_directory_of_3_9_stays_at_its_level)
 	world_free(world);
 }
 
+/* ---- a full disk ---- */
+
+enum { PLENTY_BYTES = 1 << 30, LITTLE_BYTES = 200 << 10 };
+
+static struct host *full_host;
+
+static void disk_stays_full(struct node *node)
+{
+	uint64_t free_bytes;
+
+	must(fiber_space(node->shard, "/data", &free_bytes) == 0);
+	host_disk_capacity_set(full_host, PLENTY_BYTES - free_bytes + LITTLE_BYTES);
+	fiber_sleep(node->shard, 3 * 3600 * NS_PER_S);
+	must(node->failures == 0);
+	must(create_topic(node, "t1", 2) == 0);
+}
+
+/* The no-ops of hours would take more than the room there is. */
+Test(controller, hours_on_a_full_disk_leave_the_room_to_who_asks)
+{
+	struct world *world = world_make(1);
+	struct host *host = world_host_new(world, "node", "10.0.0.1");
+	struct node node = {.settings = static_voters,
+		.setting_count = 1,
+		.previous_epoch = -1,
+		.stops = true,
+		.body = disk_stays_full,
+		.release_version = STR_NULL};
+
+	full_host = host;
+	host_disk_capacity_set(host, PLENTY_BYTES);
+	must(run(world, host, &node) == 0);
+	cr_assert_eq(node.failures, 0);
+	world_free(world);
+}
+
 /* ---- crashes ---- */
 
 static void topic_name(char name[24], int number)
