@@ -104,6 +104,11 @@ static void log_starts_fiber(struct shard *shard, void *argument)
 
 void checkpoints_log_starts_wait(struct broker *broker, struct log_start_wait *wait)
 {
+	/* Whose connection was cut off when the broker stopped: the stop writes the same files. */
+	if (broker->checkpoint_stopped) {
+		wait->done(wait, NULL);
+		return;
+	}
 	list_push_back(&broker->log_start_waits, &wait->node);
 	if (!broker->checkpoint_runs)
 		checkpoint_run_begin(broker, log_starts_fiber);

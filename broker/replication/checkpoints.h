@@ -17,7 +17,7 @@ struct log_start_wait {
 	const uint32_t *dirs; /* places in log.dirs, as often as there are partitions */
 	uint32_t dir_count;
 	/* ERRORS by place in log.dirs: 0, or a negative errno of a directory that did not write them
-	 * down; NULL when none did for want of memory. In a step or fiber of the main shard. */
+	 * down; NULL when none did, for want of memory or because the broker stops. In a step or fiber of the main shard. */
 	void (*done)(struct log_start_wait *wait, const int *errors);
 };
 /* (main shard) Writes down where the logs of WAIT's directories start as of now, and calls WAIT's
