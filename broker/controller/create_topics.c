@@ -60,6 +60,7 @@ static int check_configs(struct creation *creation, struct config_entries *ret_e
 	struct arena *arena = creation->decision->records->arena;
 	const char *nulls = NULL;
 	struct config_refusal *refusal;
+	bool some_unknown = false;
 	int error;
 
 	ret_entries->items = arena_new_array(
@@ -78,17 +79,16 @@ static int check_configs(struct creation *creation, struct config_entries *ret_e
 				return -ENOMEM;
 			continue;
 		}
-		/* A name that comes twice has its last value. Settings are few: unknown names end
-		 * the search early. */
-		if (setting_find(CONFIG_RESOURCE_TOPIC, name) == SETTING_NONE)
-			at = ret_entries->count;
+		/* A name that comes twice has its last value. One that does not exist is enough for the
+		 * refusal below, so that no more are kept than there are settings. */
+		bool unknown = setting_find(CONFIG_RESOURCE_TOPIC, name) == SETTING_NONE;
+		if (unknown && some_unknown)
+			continue;
+		some_unknown |= unknown;
 		while (at < ret_entries->count && !str_equal(ret_entries->items[at].name, name))
 			at++;
 		ret_entries->items[at] = (struct config_entry){.name = name, .value = value};
 		ret_entries->count = max_of(ret_entries->count, at + 1);
-		if (at >= TOPIC_SETTING_COUNT)
-			break; /* more than there are settings: one of them is unknown, and is
-				  refused below */
 	}
 	if (nulls)
 		return REFUSE(KAFKA_INVALID_CONFIG,

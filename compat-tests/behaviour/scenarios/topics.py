@@ -99,6 +99,8 @@ def with_bad_configs(t):
 
 def same_config_twice(t):
     t.ask(create(row(t.created(t.name()), configs=[('retention.ms', '1000'), ('retention.ms', '2000')])))
+    t.ask(create(row(t.name('u'), configs=[('no.such.setting', '1'), ('no.such.setting', '1')])))
+    t.ask(create(row(t.name('v'), configs=[('no.such.setting', '1'), ('retention.ms', '5'), ('nor.this', '1')])))
 
 
 def none_at_all(t):
