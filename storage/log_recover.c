@@ -547,12 +547,18 @@ int opening_recover(struct opening *opening, int64_t *ret_end)
 		if (!error && cut)
 			error = opening_segments_drop(opening, i + 1);
 		scanned |= cut;
-		/* What Kafka, too, leaves at each segment that it recovered. */
+		/*
+		 * A roll writes the snapshot last. Without one it was not finished, and the next
+		 * segment's name may go with the power, whatever is synced of its bytes. The
+		 * snapshot is what Kafka, too, leaves at each segment that it recovered.
+		 */
 		if (!error && i + 1 < log->segment_count && past &&
 			!opening_has(
 				opening, log->segments[i + 1]->base_offset, LOG_FILE_SNAPSHOT)) {
+			error = fiber_sync_folder(log->shard, log->path);
 			log->producers.map_end = log->segments[i + 1]->base_offset;
-			error = log_producers_keep(log);
+			if (!error)
+				error = log_producers_keep(log);
 		}
 	}
 	if (!error && !scanned) {
