@@ -429,6 +429,8 @@ static void fetch_respond(struct request *request)
 
 static void fetch_answer(struct fetch *fetch)
 {
+	/* A conversion takes its time: nobody may ask for another answer meanwhile. */
+	fetch->request->on_abandon = NULL;
 	fetch_trim(fetch, true);
 	if (fetch->request->version < 4)
 		fetch_convert(fetch->request, fetch_respond);

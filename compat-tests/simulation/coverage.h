@@ -30,6 +30,7 @@ enum event {
 	EVENT_SESSION_FETCH,
 	EVENT_BELOW_START, /* a Fetch of what DeleteRecords took */
 	EVENT_STATIC_JOIN,
+	EVENT_OLD_CLIENT_LEFT, /* while its Fetch was under way */
 	EVENT_COUNT,
 };
 

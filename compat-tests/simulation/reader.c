@@ -6,6 +6,8 @@
 
 #include "protocol/errors.h"
 
+enum { FETCH_VERSION_OF_BATCHES = 4 }; /* before it, what is stored is converted to message sets */
+
 void reader_init(struct reader *reader, struct model *model, struct shard *shard,
 	const struct model_topic *topic)
 {
@@ -289,12 +291,40 @@ static int answer_read(
 	return code ? code : is_out_of_range ? start_seek(reader) : KAFKA_NONE;
 }
 
+/* A client of old times asks twice, and may be gone before the second answer is converted for it: the
+ * first, which it did not read, makes its close a reset. */
+static bool old_client_leaves(struct reader *reader, int version, struct fetch_request *request)
+{
+	struct model_connection *connection = &reader->connection;
+	int error = 0;
+
+	if (model_pick(connection->shard, 3) > 0 || !model_connection_open(connection))
+		return false;
+	for (unsigned i = 0; i < 2 && !error; i++)
+		error = wire_ask(
+			&connection->wire, &connection->arena, API_FETCH, version, request);
+	if (!error)
+		fiber_sleep(connection->shard, model_pick(connection->shard, 20000) * 1000);
+	model_connection_close(connection);
+	connection->model->coverage.events[EVENT_OLD_CLIENT_LEFT]++;
+	return true;
+}
+
+/* What a conversion may say of records that a newer version hands out as they are. */
+static bool is_of_conversion(int version, int error_code)
+{
+	return version < FETCH_VERSION_OF_BATCHES &&
+	       (error_code == KAFKA_UNSUPPORTED_COMPRESSION_TYPE ||
+		       error_code == KAFKA_CORRUPT_MESSAGE);
+}
+
 int reader_fetch(struct reader *reader)
 {
 	struct model_connection *connection = &reader->connection;
 	struct model *model = connection->model;
-	int version = 4 + (int)model_pick(connection->shard, 14);
+	int version = FETCH_VERSION_OF_BATCHES + (int)model_pick(connection->shard, 14);
 	uint64_t crashes = model->crashes;
+	struct fetch_request *request;
 	struct fetch_response response;
 	int error;
 
@@ -302,8 +332,13 @@ int reader_fetch(struct reader *reader)
 		if (reader->session_epoch == 0)
 			reader->session_version = max_of(version, 7);
 		version = reader->session_version;
+	} else if (!reader->is_scan && model_pick(connection->shard, 8) == 0) {
+		version = (int)model_pick(connection->shard, FETCH_VERSION_OF_BATCHES);
 	}
-	error = model_call(connection, API_FETCH, version, fetch_make(reader, version), &response);
+	request = fetch_make(reader, version);
+	if (version < FETCH_VERSION_OF_BATCHES && old_client_leaves(reader, version, request))
+		return 0;
+	error = model_call(connection, API_FETCH, version, request, &response);
 	if (error) {
 		/* What the broker made of the request is not known: a new session. */
 		session_forget(reader);
@@ -324,7 +359,8 @@ int reader_fetch(struct reader *reader)
 	}
 	if (reader->uses_sessions)
 		session_go_on(reader, response.session_id);
-	return answer_read(reader, &response, crashes);
+	error = answer_read(reader, &response, crashes);
+	return is_of_conversion(version, error) ? 0 : error;
 }
 
 int reader_offsets(struct reader *reader, int64_t timestamp, int64_t ret_offsets[PARTITIONS_MAX])
