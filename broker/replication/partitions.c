@@ -143,6 +143,8 @@ static void partition_log_open(struct partition *partition)
 			log_int("from_offset", recovery.dropped_from_offset),
 			log_text("reason", recovery.reason));
 	partition->state = PARTITION_ONLINE;
+	/* They may have changed while it was opened. */
+	log_config_set(partition->log, &partition->log_config);
 	if (log_latest_epoch(partition->log) < partition->leader_epoch)
 		log_epoch_assign(partition->log, partition->leader_epoch, log_end(partition->log));
 	/* Alone in its in-sync set, all that is readable is committed. */
