@@ -17,6 +17,7 @@ struct metadata_work {
 	struct controller_call call;
 	struct create_topics_request create;
 	struct create_topics_response created;
+	struct name_index created_names; /* the place of each in CREATED; while the answer is made */
 };
 
 /* Node ids of those that are up for this listener; without FILTER all. */
@@ -123,25 +124,42 @@ static bool metadata_may_create(const struct request *request)
 	       !metadata_is_all_topics(request);
 }
 
+/* False when the arena is exhausted. */
+static bool metadata_created_index(struct request *request, struct metadata_work *work)
+{
+	const struct metadata_request *message = request->message;
+	const struct create_topics_response *created = &work->created;
+
+	if (created->topics_count == 0)
+		return true;
+	if (!name_index_init(&work->created_names, &request->arena,
+		    created->topics_count + message->topics_count, request->shard->seed))
+		return false;
+	for (int32_t i = 0; i < created->topics_count; i++)
+		ensure(name_index_place(&work->created_names, created->topics[i].name) == i);
+	return true;
+}
+
 /* What the controller said of a topic that it was asked to make; NULL when it wasn't asked. */
 static const struct create_topics_response_creatable_topic_result *metadata_created(
-	const struct metadata_work *work, struct str name)
+	struct metadata_work *work, struct str name)
 {
-	for (int32_t i = 0; i < work->created.topics_count; i++) {
-		if (str_equal(work->created.topics[i].name, name))
-			return &work->created.topics[i];
-	}
-	return NULL;
+	int32_t place;
+
+	if (work->created.topics_count == 0)
+		return NULL;
+	place = name_index_place(&work->created_names, name);
+	return place < work->created.topics_count ? &work->created.topics[place] : NULL;
 }
 
 static int16_t metadata_missing_error(
-	const struct request *request, const struct metadata_work *work, struct str name)
+	const struct request *request, struct metadata_work *work, struct str name)
 {
-	const struct create_topics_response_creatable_topic_result *created =
-		metadata_created(work, name);
+	const struct create_topics_response_creatable_topic_result *created;
 
 	if (!topic_name_is_valid(name))
 		return KAFKA_INVALID_TOPIC_EXCEPTION;
+	created = metadata_created(work, name);
 	if (!created)
 		return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 	/* Made, or made by somebody else meanwhile: the next answer has it. */
@@ -220,7 +238,7 @@ static bool metadata_asked_topics(
 
 	response->topics = schema_new_array(
 		&metadata_response_topic_schema, &request->arena, message->topics_count);
-	if (!response->topics || !asked)
+	if (!response->topics || !asked || !metadata_created_index(request, work))
 		return false;
 	map_init(&seen, request_seed(request));
 	for (int32_t i = 0; i < message->topics_count; i++) {
@@ -239,6 +257,8 @@ static bool metadata_asked_topics(
 	done = true;
 out:
 	map_done(&seen);
+	if (work->created.topics_count > 0)
+		name_index_done(&work->created_names);
 	return done;
 }
 
