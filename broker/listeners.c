@@ -59,6 +59,15 @@ struct excess {
 	unsigned visited;
 };
 
+/* Behind the connection's own news that it has gone, which came the same way. */
+static void excess_over(struct shard *shard, struct task *task)
+{
+	struct excess *excess = container_of(task, struct excess, task);
+
+	excess->broker->excess_closing--;
+	free(excess);
+}
+
 static void excess_there(struct shard *shard, struct task *task)
 {
 	struct excess *excess = container_of(task, struct excess, task);
@@ -75,20 +84,25 @@ static void excess_there(struct shard *shard, struct task *task)
 	}
 	if (idlest)
 		connection_close(idlest, "the broker has more than max.connections");
-	if (idlest || ++excess->visited == excess->broker->shard_count)
-		free(excess);
-	else
+	if (!idlest && ++excess->visited < excess->broker->shard_count) {
 		shard_send(shard, (here->index + 1) % excess->broker->shard_count, task);
+		return;
+	}
+	task->run = excess_over;
+	shard_send(shard, SHARD_MAIN, task);
 }
 
-static void excess_close(struct broker *broker, uint32_t count)
+/* As many connections go as are over MAX, with those whose search is under way. */
+static void excess_close(struct broker *broker, uint32_t max)
 {
-	for (uint32_t i = 0; i < count; i++) {
+	while (broker->connection_count > max &&
+		broker->excess_closing < broker->connection_count - max) {
 		struct excess *excess = malloc(sizeof(*excess));
 		if (!excess)
 			return;
 		*excess = (struct excess){.task.run = excess_there, .broker = broker};
-		shard_send(broker->shards[SHARD_MAIN].shard, i % broker->shard_count, &excess->task);
+		shard_send(broker->shards[SHARD_MAIN].shard,
+			broker->excess_closing++ % broker->shard_count, &excess->task);
 	}
 }
 
@@ -97,8 +111,7 @@ void listeners_limits_changed(struct broker *broker)
 	uint32_t max = connections_max(broker);
 
 	listeners_pause(broker, broker->connection_count >= max);
-	if (broker->connection_count > max)
-		excess_close(broker, broker->connection_count - max);
+	excess_close(broker, max);
 }
 
 /* ---- admissions ---- */

@@ -129,6 +129,7 @@ struct broker {
 	unsigned listener_count;
 	bool listeners_paused;	   /* max.connections is reached */
 	uint32_t connection_count; /* admitted */
+	uint32_t excess_closing;   /* of these, looked for to be closed */
 	struct map addresses;	   /* struct address_count of those */
 	unsigned next_shard;	   /* for the next connection */
 	struct list early;   /* connections that came before the logs were open */
