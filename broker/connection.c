@@ -490,7 +490,8 @@ static void connection_idle_check(struct shard *shard, struct timer *timer)
 	struct connection *connection = container_of(timer, struct connection, idle);
 	uint64_t deadline_ns = connection->active_ns + connection->shard->idle_max_ns;
 
-	if (connection->running > 0 || connection->sending)
+	/* Who waits for an answer is not idle, unless it has ended its side: then it is hardly there. */
+	if ((connection->running > 0 && !connection->peer_ended) || connection->sending)
 		deadline_ns = shard_now_ns(shard) + connection->shard->idle_max_ns;
 	if (shard_now_ns(shard) >= deadline_ns)
 		connection_close(connection, NULL);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/config/config_change.h"
 #include "broker/config/config_describe.h"
@@ -54,11 +55,14 @@ static int check_name(struct creation *creation)
 	return 0;
 }
 
+/* So many bytes of the names of settings without a value are enough to say what is wrong. */
+enum { NULLS_SIZE = 512 };
+
 static int check_configs(struct creation *creation, struct config_entries *ret_entries)
 {
 	const struct create_topics_request_creatable_topic *topic = creation->topic;
 	struct arena *arena = creation->decision->records->arena;
-	const char *nulls = NULL;
+	const char *nulls = NULL; /* their names, the first ones */
 	struct config_refusal *refusal;
 	bool some_unknown = false;
 	int error;
@@ -72,6 +76,8 @@ static int check_configs(struct creation *creation, struct config_entries *ret_e
 		struct str name = topic->configs[i].name, value = topic->configs[i].value;
 		int32_t at = 0;
 
+		if (str_is_null(value) && nulls && strlen(nulls) >= NULLS_SIZE)
+			continue;
 		if (str_is_null(value)) {
 			nulls = nulls ? arena_printf(arena, "%s,%.*s", nulls, STR_ARGS(name))
 				      : arena_printf(arena, "%.*s", STR_ARGS(name));
