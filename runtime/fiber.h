@@ -65,3 +65,6 @@ int fiber_read_whole(
 /* Replaces PATH so that a crash at any point leaves the old or the new content: writes PATH.tmp,
  * syncs, renames, syncs the folder. */
 int fiber_replace(struct shard *shard, const char *path, const void *data, size_t size);
+/* The same for a crash of the process alone: nothing is synced. */
+int fiber_replace_unsynced(
+	struct shard *shard, const char *path, const void *data, size_t size);

@@ -231,7 +231,8 @@ int fiber_read_whole(
 	return error;
 }
 
-static int fiber_write_new(struct shard *shard, const char *path, const void *data, size_t size)
+static int fiber_write_new(
+	struct shard *shard, const char *path, const void *data, size_t size, bool sync)
 {
 	struct file *file;
 	int error = fiber_open(shard, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
@@ -239,35 +240,46 @@ static int fiber_write_new(struct shard *shard, const char *path, const void *da
 	if (error)
 		return error;
 	error = fiber_write(shard, file, data, size, 0);
-	if (!error)
+	if (!error && sync)
 		error = fiber_sync(shard, file);
 	file_unref(file);
 	return error;
 }
 
+static int fiber_replace_by_rename(
+	struct shard *shard, const char *path, const void *data, size_t size, bool sync)
+{
+	char *temporary;
+	int error;
+
+	if (asprintf(&temporary, "%s.tmp", path) < 0)
+		return -ENOMEM;
+	error = fiber_write_new(shard, temporary, data, size, sync);
+	if (!error)
+		error = fiber_rename(shard, temporary, path);
+	if (error)
+		fiber_unlink(shard, temporary); /* as well as can be: the first error counts */
+	free(temporary);
+	return error;
+}
+
+int fiber_replace_unsynced(struct shard *shard, const char *path, const void *data, size_t size)
+{
+	return fiber_replace_by_rename(shard, path, data, size, false);
+}
+
 int fiber_replace(struct shard *shard, const char *path, const void *data, size_t size)
 {
 	const char *slash = strrchr(path, '/');
-	char *temporary = NULL, *folder = NULL;
-	int error = -ENOMEM;
+	char *folder = !slash ? strdup(".")
+			      : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	int error;
 
-	if (asprintf(&temporary, "%s.tmp", path) < 0) {
-		temporary = NULL;
-		goto out;
-	}
-	folder = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
 	if (!folder)
-		goto out;
-	error = fiber_write_new(shard, temporary, data, size);
+		return -ENOMEM;
+	error = fiber_replace_by_rename(shard, path, data, size, true);
 	if (!error)
-		error = fiber_rename(shard, temporary, path);
-	if (error) {
-		fiber_unlink(shard, temporary); /* as well as can be: the first error counts */
-		goto out;
-	}
-	error = fiber_sync_folder(shard, folder);
-out:
-	free(temporary);
+		error = fiber_sync_folder(shard, folder);
 	free(folder);
 	return error;
 }

@@ -78,6 +78,7 @@ int index_file_open(struct index_file *index)
 		if (!index->counted) {
 			index->written = (uint32_t)(size / index_entry_size(index->kind));
 			index->counted = true;
+			index->unsynced = true; /* as far as this process knows */
 		}
 	}
 	return index->file ? 0 : index_file_open(index);
@@ -282,6 +283,7 @@ static void write_done(struct shard *shard, struct file_op *op)
 	uint32_t entry_size = index_entry_size(index->kind);
 
 	index->writing = false;
+	index->unsynced = true;
 	file_unref(index->op_file);
 	index->op_file = NULL;
 	if (op->result >= 0) {
@@ -372,6 +374,7 @@ static int file_resize(struct index_file *index, uint64_t size)
 		return error;
 	file = file_ref(index->file);
 	error = fiber_truncate(shard, file, size);
+	index->unsynced = true;
 	file_unref(file);
 	return error;
 }
@@ -420,17 +423,47 @@ int index_file_trim(struct index_file *index)
 	return file_resize(index, (uint64_t)index->written * index_entry_size(index->kind));
 }
 
+/*
+ * Its size need not be synced: a file that a power cut left shorter is extended when it is opened, and
+ * one that it left out is made anew.
+ */
+int index_file_create(struct index_file *index, int32_t size_bytes)
+{
+	struct segment *segment = index->segment;
+	struct shard *shard = segment->log->shard;
+	uint32_t capacity = index_file_capacity(index->kind, size_bytes);
+	char path[SEGMENT_PATH_SIZE_MAX];
+	struct file *file;
+	int error;
+
+	index_path(index, LOG_FILE_LIVE, path);
+	error = fiber_open(
+		shard, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
+	if (error)
+		return error;
+	error = fiber_truncate(shard, file, (uint64_t)capacity * index_entry_size(index->kind));
+	file_unref(file);
+	index->counted = !error;
+	return error;
+}
+
 int index_file_sync(struct index_file *index)
 {
 	char from[SEGMENT_PATH_SIZE_MAX], to[SEGMENT_PATH_SIZE_MAX];
 	struct file *file;
-	int error = index_file_open(index);
+	int error;
 
+	if (!index->unsynced)
+		return 0;
+	error = index_file_open(index);
 	if (error)
 		return error;
+	index->unsynced = false;
 	file = file_ref(index->file);
 	error = log_file_sync(index->segment->log, file);
 	file_unref(file);
+	if (error)
+		index->unsynced = true;
 	if (error || !index->unnamed)
 		return error;
 	index_path(index, LOG_FILE_TEMPORARY, from);
@@ -438,6 +471,8 @@ int index_file_sync(struct index_file *index)
 	error = fiber_rename(index->segment->log->shard, from, to);
 	if (!error)
 		index->unnamed = false;
+	else
+		index->unsynced = true; /* so that the next sync gives it its name */
 	return error;
 }
 
@@ -454,7 +489,7 @@ int index_file_renew(struct index_file *index)
 	if (error)
 		return error;
 	file_unref(file);
-	index->unnamed = true;
+	index->unnamed = index->unsynced = true;
 	index->counted = false;
 	return 0;
 }

@@ -37,6 +37,7 @@ struct index_file {
 	bool counted; /* WRITTEN is known: the file's size was looked at */
 	bool writing;
 	bool unnamed; /* made anew and not whole yet: it has a temporary name */
+	bool unsynced; /* what matters of the file changed since it was synced */
 	uint32_t written;	/* entries in the file */
 	uint32_t flying;	/* entries in the write in flight */
 	uint32_t gathered;	/* entries in the tail */
@@ -101,6 +102,8 @@ int index_file_truncate(struct index_file *index, uint32_t count);
 int index_file_extend(struct index_file *index, int32_t size_bytes);
 /* (fiber) Flushes and ends the file behind the last entry. */
 int index_file_trim(struct index_file *index);
+/* (fiber) Makes it, without entries and with its full size, and leaves it closed. */
+int index_file_create(struct index_file *index, int32_t size_bytes);
 /* (fiber) What was flushed is durable; one that was made anew gets its name. */
 int index_file_sync(struct index_file *index);
 /*

@@ -110,7 +110,8 @@ bool log_dir_fail(struct log_dir *dir, int error);
 void log_dir_cordon(struct log_dir *dir, bool is_cordoned);
 
 /* (fiber) The folder belongs to no partition of the metadata: renamed to "…-stray", and left for
- * the operator. 1 when it was empty and not marked yet, as a crash leaves it: it is just removed. */
+ * the operator. 1 when it does not say whose it is and has no records, as a crash leaves one that was
+ * being made: it is just removed. */
 int log_dirs_set_aside(struct shard *shard, struct log_dirs *dirs, struct log_dir_entry *entry);
 /* (fiber) FUTURE becomes the partition's folder, and what was that is deleted. */
 int log_dirs_promote(struct shard *shard, struct log_dirs *dirs, struct log_dir_entry *future);

@@ -260,20 +260,55 @@ static int entry_retire(struct shard *shard, struct log_dirs *dirs, struct log_d
 	return error;
 }
 
+/* Nothing but what the making of a log leaves before the first record. 1, 0, or a negative errno. */
+static int folder_has_nothing(struct shard *shard, const struct log_dir *dir, const char *name)
+{
+	char folder[LOG_DIRS_PATH_SIZE], path[LOG_DIRS_PATH_SIZE];
+	struct path_listing *listing;
+	uint64_t size = 0;
+	int error = log_dir_path(folder, dir, name);
+
+	if (error == 0)
+		error = fiber_list(shard, folder, &listing);
+	if (error < 0)
+		return error;
+	for (uint32_t i = 0; i < listing->count && error == 0 && size == 0; i++) {
+		const char *file = listing->entries[i].name;
+		struct log_file_name parsed = log_file_name_parse(file);
+
+		if (strcmp(file, PARTITION_METADATA_FILE_NAME) == 0 ||
+			strcmp(file, PARTITION_METADATA_FILE_NAME ".tmp") == 0 ||
+			strcmp(file, "leader-epoch-checkpoint") == 0 ||
+			strcmp(file, "leader-epoch-checkpoint.tmp") == 0)
+			continue;
+		if (parsed.base_offset != 0 || parsed.state != LOG_FILE_LIVE)
+			size = 1;
+		else if (parsed.kind == LOG_FILE_DATA)
+			error = (size_t)snprintf(path, sizeof(path), "%s/%s", folder, file) >=
+						sizeof(path)
+					? -ENAMETOOLONG
+					: fiber_path_status(shard, path, &size, NULL, NULL);
+		else if (parsed.kind != LOG_FILE_OFFSET_INDEX && parsed.kind != LOG_FILE_TIME_INDEX)
+			size = 1;
+	}
+	path_listing_free(listing);
+	return error < 0 ? error : size == 0;
+}
+
 int log_dirs_set_aside(struct shard *shard, struct log_dirs *dirs, struct log_dir_entry *entry)
 {
 	struct entry_node *node = container_of(entry, struct entry_node, entry);
-	char path[LOG_DIRS_PATH_SIZE];
-	int error = log_dir_path(path, &dirs->dirs[entry->dir], node->name);
+	struct log_dir *dir = &dirs->dirs[entry->dir];
+	int nothing = uuid_is_zero(&entry->topic_id) ? folder_has_nothing(shard, dir, node->name) : 0;
 
-	/* Only an empty one can be removed as a folder. */
-	if (error == 0 && uuid_is_zero(&entry->topic_id) &&
-		fiber_remove_folder(shard, path) == 0) {
+	if (nothing > 0)
+		nothing = remove_folder(shard, dir, node->name) < 0 ? 0 : 1;
+	if (nothing > 0) {
 		entry->is_gone = true;
-		log_dirs_leave(&dirs->dirs[entry->dir]);
+		log_dirs_leave(dir);
 		return 1;
 	}
-	return error < 0 ? error : entry_retire(shard, dirs, entry, "-stray");
+	return nothing < 0 ? nothing : entry_retire(shard, dirs, entry, "-stray");
 }
 
 int log_dirs_promote(struct shard *shard, struct log_dirs *dirs, struct log_dir_entry *future)

@@ -303,16 +303,22 @@ static void empty_goes(struct fixture *fixture)
 	must_eq(fiber_make_folder(fixture->shard, "d1/a-0"), 0);
 	must_eq(fiber_make_folder(fixture->shard, "d1/b-0"), 0);
 	must_eq(fiber_replace(fixture->shard, "d1/b-0/00000000000000000000.log", "x", 1), 0);
+	must_eq(fiber_make_folder(fixture->shard, "d1/c-0"), 0);
+	must_eq(fiber_replace(fixture->shard, "d1/c-0/00000000000000000000.log", "", 0), 0);
+	must_eq(fiber_replace(fixture->shard, "d1/c-0/00000000000000000000.index", "\0", 1), 0);
+	must_eq(fiber_replace(fixture->shard, "d1/c-0/partition.metadata", "vers", 4), 0);
 	must_eq(dirs_open(fixture, &dirs, why), 0, "%s", why);
 	must_eq(log_dirs_set_aside(fixture->shard, dirs, log_dirs_current(dirs, STR("a"), 0)), 1);
 	must_eq(log_dirs_set_aside(fixture->shard, dirs, log_dirs_current(dirs, STR("b"), 0)), 0);
+	must_eq(log_dirs_set_aside(fixture->shard, dirs, log_dirs_current(dirs, STR("c"), 0)), 1);
 	must_eq(log_dirs_current(dirs, STR("a"), 0), NULL);
+	must_eq(fiber_remove_folder(fixture->shard, "d1/c-0"), -ENOENT);
 	must_eq(fiber_remove_folder(fixture->shard, "d1/a-0"), -ENOENT);
 	log_dirs_free(dirs);
 }
 
 /* What a crash leaves of a folder that was just made needs no operator. */
-Test(log_dirs, an_empty_folder_is_removed_where_others_are_set_aside)
+Test(log_dirs, a_folder_without_records_is_removed_where_others_are_set_aside)
 {
 	run(empty_goes);
 }

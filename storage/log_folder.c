@@ -36,23 +36,25 @@ int opening_claim(struct opening *opening)
 	struct uuid found = UUID_ZERO;
 	int error = fiber_make_folder(log->shard, log->path);
 
-	if (error == 0)
-		error = fiber_sync_folder(log->shard, log->folder);
-	if (error == 0 || error == -EEXIST)
+	opening->is_new = error == 0;
+	if (opening->is_new)
+		log_names_unsynced(log);
+	else if (error == -EEXIST)
 		error = opening_list(opening);
 	if (error || uuid_is_zero(topic_id))
 		return error;
 	if ((size_t)snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path) >=
 		sizeof(path))
 		return -ENAMETOOLONG;
-	if (opening_has_name(opening, PARTITION_METADATA_FILE_NAME))
+	if (!opening->is_new && opening_has_name(opening, PARTITION_METADATA_FILE_NAME))
 		error = folder_topic_id(log, path, &found);
 	if (error || uuid_equal(&found, topic_id))
 		return error;
 	if (!uuid_is_zero(&found))
 		return -EEXIST;
 	partition_metadata_format(topic_id, text);
-	return fiber_replace(log->shard, path, text, strlen(text));
+	log_names_unsynced(log);
+	return fiber_replace_unsynced(log->shard, path, text, strlen(text));
 }
 
 int opening_list(struct opening *opening)

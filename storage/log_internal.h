@@ -41,6 +41,7 @@ struct log_store {
 	uint32_t free_check_count;
 	struct list lookups; /* that need the disk */
 	uint32_t lookup_fibers;
+	struct list parents; /* struct log_parent, see log_names.c */
 	struct list graves;	  /* struct log_grave, by time */
 	struct list free_appends; /* struct log_append_private, for reuse */
 	uint32_t free_append_count;
@@ -122,6 +123,9 @@ struct log {
 	uint32_t snapshot_count, snapshot_capacity;
 	int64_t snapshot_offset; /* of the last one written */
 	uint64_t snapshot_bytes; /* appended since */
+
+	bool names_unsynced, names_syncing; /* see log_names_sync */
+	uint64_t made_at; /* its place among the names that its folder's parent got */
 
 	struct list syncs; /* log_sync waiting */
 	bool syncing;
@@ -285,6 +289,19 @@ int log_snapshots_remove(struct log *log, int64_t from, int64_t to);
 int log_snapshots_tidy(struct log *log);
 void log_snapshot_path(const struct log *log, int64_t offset, enum log_file_state state,
 	char to[SEGMENT_PATH_SIZE_MAX]);
+
+/* ---- log_names.c ---- */
+
+/*
+ * The names of a log that was made (its folder's, those of its first segment's files) and which topic it is
+ * of are synced before anything in it is promised to be on the disk, and not before: most of the
+ * partitions of a large topic get their first record much later. A power cut before that leaves any part
+ * of it, without a record.
+ */
+void log_names_unsynced(struct log *log);
+/* (fiber) They are on the disk. */
+int log_names_sync(struct log *log);
+void log_parents_free(struct log_store *store);
 
 /* ---- log_producers.c ---- */
 

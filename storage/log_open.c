@@ -51,16 +51,15 @@ static int epochs_load(struct log *log)
 	return error;
 }
 
-static int log_first_segment(struct log *log, int64_t offset)
+static int log_first_segment(struct log *log, int64_t offset, bool in_new_folder)
 {
 	struct segment *segment = segment_new(log, offset);
 	int error;
 
 	if (!segment)
 		return -ENOMEM;
-	error = segment_create(segment);
-	if (!error)
-		error = fiber_sync_folder(log->shard, log->path);
+	log_names_unsynced(log);
+	error = in_new_folder ? segment_create_first(segment) : segment_create(segment);
 	if (!error)
 		error = log_segment_add(log, segment);
 	if (error)
@@ -68,21 +67,40 @@ static int log_first_segment(struct log *log, int64_t offset)
 	return error;
 }
 
+static int opening_read(struct opening *opening)
+{
+	int error = opening_settle(opening);
+
+	if (!error)
+		error = opening_segments_find(opening);
+	if (!error && opening_has_name(opening, "leader-epoch-checkpoint"))
+		error = epochs_load(opening->log);
+	return error;
+}
+
+/* What was found is to be written on: its tail is known, its indexes have their full size. */
+static int active_segment_ready(struct segment *active)
+{
+	int error = segment_know_tail(active);
+
+	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
+		error = index_file_extend(&active->indexes[kind],
+			active->log->config.segment_index_size_bytes);
+	return error ? error : segment_aborted_load(active);
+}
+
 static int log_load(struct opening *opening)
 {
 	const struct log_open *ask = opening->ask;
 	struct log *log = opening->log;
 	struct segment *active;
+	bool is_made = false;
 	int64_t end = 0;
 	int error;
 
 	error = opening_claim(opening);
-	if (!error)
-		error = opening_settle(opening);
-	if (!error)
-		error = opening_segments_find(opening);
-	if (!error && opening_has_name(opening, "leader-epoch-checkpoint"))
-		error = epochs_load(log);
+	if (!error && !opening->is_new)
+		error = opening_read(opening);
 	if (error)
 		return error;
 	log->start = ask->log_start;
@@ -102,9 +120,10 @@ static int log_load(struct opening *opening)
 		end = log->start;
 	}
 	if (log->segment_count == 0) {
-		error = log_first_segment(log, end);
+		error = log_first_segment(log, end, opening->is_new);
 		if (error)
 			return error;
+		is_made = true;
 	}
 	active = log_active(log);
 	active->synced = false;
@@ -121,14 +140,19 @@ static int log_load(struct opening *opening)
 		log->epochs_dirty = true;
 	if (epoch_cache_truncate_start(&log->epochs, log->start))
 		log->epochs_dirty = true;
-	error = segment_know_tail(active);
-	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
-		error = index_file_extend(
-			&active->indexes[kind], log->config.segment_index_size_bytes);
-	if (!error)
-		error = segment_aborted_load(active);
+	if (!is_made)
+		error = active_segment_ready(active);
 	if (error)
 		return error;
+	/* Nothing of it was ever checkpointed, perhaps not even its names; and what recovery shows may
+	 * have to be on the disk. */
+	if (!ask->clean && log->recovery_point <= log->segments[0]->base_offset)
+		log_names_unsynced(log);
+	if (log->names_unsynced && opening->sync_recovered && opening->recovery.segments_scanned) {
+		error = log_names_sync(log);
+		if (error)
+			return error;
+	}
 	/* Those behind the end are of bytes that are gone. */
 	error = log_snapshots_remove(log, end + 1, INT64_MAX);
 	if (error)

@@ -15,12 +15,13 @@ struct opening {
 	bool producers_loaded; /* recovery carries them along */
 	bool sync_recovered;   /* what recovery finds is shown only when it is on the disk */
 	bool in_doubt;	       /* see log_doubt_mark */
+	bool is_new;	       /* its folder was made just now: LISTING is NULL, nothing lies in it */
 };
 
 /* ---- log_folder.c ---- */
 
-/* (fiber) Makes the folder, or finds it, and lists it: its name, and which topic it belongs to, are
- * durable before anything is in it. -EEXIST: it is another topic's. */
+/* (fiber) Makes the folder and says in it which topic's it is, or finds and lists it. Nothing is synced:
+ * see log_names_sync. -EEXIST: it is another topic's. */
 int opening_claim(struct opening *opening);
 /* (fiber) Reads the folder's listing, again where there is one. */
 int opening_list(struct opening *opening);

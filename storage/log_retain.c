@@ -340,7 +340,9 @@ int log_truncate(struct log *log, int64_t offset)
 	log_append_hold(log);
 	error = log->error;
 	if (!error && offset < log->end) {
-		error = truncate_to(log, offset);
+		error = log_names_sync(log);
+		if (!error)
+			error = truncate_to(log, offset);
 		if (error && !log->error)
 			log_fail(log, error);
 	}
@@ -359,7 +361,9 @@ int log_truncate_fully(struct log *log, int64_t offset)
 	log_append_hold(log);
 	error = log->error;
 	if (!error) {
-		error = truncate_fully(log, offset);
+		error = log_names_sync(log);
+		if (!error)
+			error = truncate_fully(log, offset);
 		if (error && !log->error)
 			log_fail(log, error);
 	}

@@ -31,7 +31,11 @@ static int roll_switch(struct log *log, int64_t offset, struct roll *ret)
 	/*
 	 * Recovery takes a gap in front of a segment for lost bytes, unless a snapshot of the
 	 * producers stands there. So where the gap is meant, the old segment and that come first.
+	 * Nor may the first segment's name be lost, and this one's not.
 	 */
+	error = log_names_sync(log);
+	if (error)
+		goto fail;
 	if (offset != log->end || log->end_is_gap) {
 		error = segment_sync(old);
 		log->producers.map_end = max_of(log->producers.map_end, offset);
@@ -76,7 +80,9 @@ int log_segment_close(struct log *log, struct segment *segment)
 	int error;
 
 	ensure(segment != log_active(log) && !segment->synced && segment->finishing);
-	error = segment_finish(segment);
+	error = log_names_sync(log);
+	if (!error)
+		error = segment_finish(segment);
 	if (!error)
 		error = segment_sync(segment);
 	if (!error)

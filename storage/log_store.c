@@ -42,6 +42,7 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 	list_init(&store->folders_told);
 	list_init(&store->open_segments);
 	list_init(&store->lookups);
+	list_init(&store->parents);
 	list_init(&store->graves);
 	list_init(&store->free_appends);
 	list_init(&store->scan_buffers);
@@ -84,6 +85,7 @@ void log_store_free(struct log_store *store)
 		free(container_of(node, struct log_grave, node));
 	while ((node = list_pop_front(&store->free_appends)))
 		free(container_of(node, struct log_append_private, node));
+	log_parents_free(store);
 	log_checks_free(store);
 	compress_context_free(store->compress);
 	free(store);

@@ -14,6 +14,7 @@
 
 /* Between snapshots of the producers, so that a recovery need not read more headers than that. */
 #define SNAPSHOT_INTERVAL_BYTES (64ull << 20)
+#define NAMES_RETRY_NS		(100 * NS_PER_MS)
 
 /* ---- data ---- */
 
@@ -102,6 +103,22 @@ static void checkpoint_fiber(struct shard *shard, void *argument)
 	log_fiber_end(log);
 }
 
+static void names_fiber(struct shard *shard, void *argument)
+{
+	struct log *log = argument;
+	int error = log->error ? log->error : log_names_sync(log);
+
+	if (error == -ENOSPC || log_error_is_passing(error))
+		fiber_sleep(shard, NAMES_RETRY_NS);
+	else if (error && !log->error)
+		log_fail(log, error);
+	log->syncing = false;
+	log_drain_wake(log);
+	if (!log->error)
+		log_sync_run(log);
+	log_fiber_end(log);
+}
+
 void log_sync_run(struct log *log)
 {
 	struct segment *active = log_active(log), *closed;
@@ -116,8 +133,8 @@ void log_sync_run(struct log *log)
 	if (closed && closed->finishing)
 		return; /* run again when that is done */
 	log->syncing = true;
-	if (closed || !active->file) {
-		if (log_fiber_start(log, checkpoint_fiber) < 0) {
+	if (log->names_unsynced || closed || !active->file) {
+		if (log_fiber_start(log, log->names_unsynced ? names_fiber : checkpoint_fiber) < 0) {
 			log->syncing = false;
 			log_fail(log, -ENOMEM);
 		}
@@ -358,6 +375,9 @@ int log_checkpoint(struct log *log)
 	error = log->error;
 	if (error || log->segment_count == 0)
 		goto out;
+	error = log_names_sync(log);
+	if (error)
+		goto failed;
 	for (uint32_t i = 0; i + 1 < log->segment_count; i++) {
 		struct segment *closed = log->segments[i];
 

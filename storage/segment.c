@@ -78,13 +78,19 @@ static void file_close(struct segment *segment, struct file **file)
 	segment->log->store->open_files--;
 }
 
+void segment_close_indexes(struct segment *segment)
+{
+	file_close(segment, &segment->indexes[INDEX_OFFSET].file);
+	file_close(segment, &segment->indexes[INDEX_TIME].file);
+	if (segment->open_files == 0)
+		list_remove(&segment->open_node);
+}
+
 void segment_close_files(struct segment *segment)
 {
 	file_close(segment, &segment->file);
-	file_close(segment, &segment->indexes[INDEX_OFFSET].file);
-	file_close(segment, &segment->indexes[INDEX_TIME].file);
+	segment_close_indexes(segment);
 	ensure(segment->open_files == 0);
-	list_remove(&segment->open_node);
 }
 
 int segment_open_file(struct segment *segment)
@@ -511,48 +517,52 @@ int segment_sync(struct segment *segment)
 	return error ? error : segment_aborted_flush(segment, true);
 }
 
-int segment_create(struct segment *segment)
+static int data_create(struct segment *segment)
 {
-	static const enum log_file_kind kinds[] = {
-		LOG_FILE_DATA, LOG_FILE_OFFSET_INDEX, LOG_FILE_TIME_INDEX};
 	struct log *log = segment->log;
 	char path[SEGMENT_PATH_SIZE_MAX];
 	struct file *file;
-	int error = 0;
+	int error;
+
+	segment_path(segment, LOG_FILE_DATA, LOG_FILE_LIVE, path);
+	error = fiber_open(log->shard, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE,
+		&file);
+	if (error)
+		return error;
+	segment->file = file;
+	segment->open_files++;
+	log->store->open_files++;
+	segment_touch(segment);
+	if (!log->config.preallocate)
+		return 0;
+	file_ref(file);
+	error = fiber_allocate(log->shard, file, (uint64_t)log->config.segment_size_bytes);
+	file_unref(file);
+	return error;
+}
+
+int segment_create_first(struct segment *segment)
+{
+	int error = data_create(segment);
+
+	for (int kind = 0; !error && kind < INDEX_KINDS; kind++)
+		error = index_file_create(
+			&segment->indexes[kind], segment->log->config.segment_index_size_bytes);
+	if (!error)
+		segment->tail_known = segment->aborted_loaded = true;
+	return error;
+}
+
+int segment_create(struct segment *segment)
+{
+	char path[SEGMENT_PATH_SIZE_MAX];
+	int error;
 
 	segment_path(segment, LOG_FILE_TRANSACTION_INDEX, LOG_FILE_LIVE, path);
-	error = fiber_unlink(log->shard, path);
+	error = fiber_unlink(segment->log->shard, path);
 	if (error && error != -ENOENT)
 		return error;
-	for (size_t i = 0; i < array_length(kinds); i++) {
-		segment_path(segment, kinds[i], LOG_FILE_LIVE, path);
-		error = fiber_open(log->shard, path,
-			FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
-		if (error)
-			return error;
-		if (kinds[i] == LOG_FILE_DATA) {
-			segment->file = file;
-			if (log->config.preallocate)
-				error = fiber_allocate(
-					log->shard, file, (uint64_t)log->config.segment_size_bytes);
-		} else {
-			segment->indexes[i - 1].file = file;
-			segment->indexes[i - 1].counted = true;
-		}
-		segment->open_files++;
-		log->store->open_files++;
-		if (error)
-			return error;
-	}
-	for (int kind = 0; kind < INDEX_KINDS; kind++) {
-		error = index_file_extend(
-			&segment->indexes[kind], log->config.segment_index_size_bytes);
-		if (error)
-			return error;
-	}
-	segment->tail_known = segment->aborted_loaded = true;
-	segment_touch(segment);
-	return 0;
+	return segment_create_first(segment);
 }
 
 int segment_unlink(struct segment *segment)

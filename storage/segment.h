@@ -78,6 +78,7 @@ void segment_path(const struct segment *segment, enum log_file_kind kind, enum l
 void segment_touch(struct segment *segment);
 /* Closes what is open and not being written. */
 void segment_close_files(struct segment *segment);
+void segment_close_indexes(struct segment *segment);
 /* 0, or -EAGAIN in an ordinary step when the file is closed, or a negative errno. */
 int segment_open_file(struct segment *segment);
 /* SIZE bytes at POSITION, from the page cache or (in a fiber) the disk; fewer at the end of the
@@ -140,8 +141,11 @@ int segment_aborted_truncate(struct segment *segment, int64_t offset);
 
 /* (fiber) Data, indexes and transaction index are on the disk. */
 int segment_sync(struct segment *segment);
-/* (fiber) Makes the files of an empty segment, replacing what lies there. */
+/* (fiber) Makes the files of an empty segment, replacing what lies there. The indexes are closed again:
+ * most segments have nothing to put into them for a while. */
 int segment_create(struct segment *segment);
+/* (fiber) The same in a folder that has nothing of that name. */
+int segment_create_first(struct segment *segment);
 /* (fiber) Removes its files at once. */
 int segment_unlink(struct segment *segment);
 /* (fiber) It is not active any more: the last time entry, trimmed indexes. */

@@ -1,0 +1,106 @@
+/*
+ * When the names of a new log become durable. Kafka syncs what it makes at once; at ten thousand
+ * partitions that is tens of thousands of journal commits which nobody waits for. Here it is done
+ * with the first sync of what lies in the log; the folder that holds all the logs' is synced once for
+ * all that were made in it since.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/log_internal.h"
+#include "storage/partition_metadata.h"
+
+/* A folder that logs are made in. Of the names that it got, in their order, the first SYNCED are
+ * durable. */
+struct log_parent {
+	struct list_node node;
+	uint64_t made, synced;
+	char path[];
+};
+
+static struct log_parent *parent_find(struct log *log)
+{
+	struct log_store *store = log->store;
+	struct log_parent *parent;
+
+	list_for_each (node, &store->parents) {
+		parent = container_of(node, struct log_parent, node);
+		if (strcmp(parent->path, log->folder) == 0)
+			return parent;
+	}
+	parent = calloc(1, sizeof(*parent) + strlen(log->folder) + 1);
+	if (!parent)
+		return NULL;
+	strcpy(parent->path, log->folder);
+	list_push_back(&store->parents, &parent->node);
+	return parent;
+}
+
+void log_parents_free(struct log_store *store)
+{
+	struct list_node *node;
+
+	while ((node = list_pop_front(&store->parents)))
+		free(container_of(node, struct log_parent, node));
+}
+
+void log_names_unsynced(struct log *log)
+{
+	struct log_parent *parent = parent_find(log);
+
+	log->names_unsynced = true;
+	/* Without memory to count, it is synced for this log alone. */
+	log->made_at = parent ? ++parent->made : UINT64_MAX;
+}
+
+static int parent_sync(struct log *log)
+{
+	struct log_parent *parent = parent_find(log);
+	uint64_t made = parent ? parent->made : 0;
+	int error;
+
+	if (parent && parent->synced >= log->made_at)
+		return 0;
+	error = fiber_sync_folder(log->shard, log->folder);
+	if (!error && parent)
+		parent->synced = max_of(parent->synced, made);
+	return error;
+}
+
+static int owner_sync(struct log *log)
+{
+	char path[SEGMENT_PATH_SIZE_MAX];
+	struct file *file;
+	int error;
+
+	snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path);
+	error = fiber_open(log->shard, path, FILE_READ | FILE_WRITE, &file);
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	error = log_file_sync(log, file);
+	file_unref(file);
+	return error;
+}
+
+int log_names_sync(struct log *log)
+{
+	int error;
+
+	while (log->names_syncing)
+		log_drain_wait(log);
+	if (!log->names_unsynced)
+		return 0;
+	log->names_syncing = true;
+	error = owner_sync(log);
+	if (!error)
+		error = fiber_sync_folder(log->shard, log->path);
+	if (!error)
+		error = parent_sync(log);
+	if (!error)
+		log->names_unsynced = false;
+	log->names_syncing = false;
+	log_drain_wake(log);
+	return error;
+}
