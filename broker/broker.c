@@ -32,7 +32,6 @@
 
 enum {
 	RESPONSE_ARENA_BYTES = 512 * 1024 * 1024,
-	OPEN_FILES_MIN = 8, /* on a shard */
 	DRAIN_MAX_MS = 5000, /* pending requests may take so long at a stop */
 };
 
@@ -171,9 +170,6 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 			config_long(broker->config, SETTING_LOG_RETENTION_CHECK_INTERVAL_MS),
 		.folder_failed = directory_failed,
 		.argument = shard,
-		/* The rest is for what is open for a moment only. */
-		.open_files_max = max_of(files_reserved(shard->shard) / 2 / broker->shard_count,
-			(uint32_t)OPEN_FILES_MIN),
 	};
 	uint64_t seed;
 	int32_t slots =

@@ -184,3 +184,31 @@ uint32_t files_reserved(const struct shard *shard)
 {
 	return shard->ops->files_reserved(shard);
 }
+
+uint32_t files_allowed(const struct shard *shard)
+{
+	return shard->ops->files_allowed(shard);
+}
+
+static void give_way_run(struct shard *shard, struct task *task)
+{
+	__atomic_store_n(&shard->give_way.is_asked, false, __ATOMIC_SEQ_CST);
+	if (shard->give_way.step)
+		shard->give_way.step(shard, shard->give_way.argument);
+}
+
+void files_give_way(
+	struct shard *shard, void (*step)(struct shard *shard, void *argument), void *argument)
+{
+	shard->give_way.argument = argument;
+	__atomic_store_n(&shard->give_way.step, step, __ATOMIC_SEQ_CST);
+}
+
+bool files_give_way_ask(struct shard *shard)
+{
+	if (!__atomic_load_n(&shard->give_way.step, __ATOMIC_SEQ_CST) ||
+		__atomic_exchange_n(&shard->give_way.is_asked, true, __ATOMIC_SEQ_CST))
+		return false;
+	shard->give_way.task.run = give_way_run;
+	return true;
+}

@@ -113,3 +113,13 @@ void path_listing_free(struct path_listing *listing);
 /* Descriptors that the whole machine's listeners leave to files: no connection is accepted that
  * would take one of them. */
 uint32_t files_reserved(const struct shard *shard);
+/*
+ * How many files the whole machine may keep open from one use to the next, now: what connections do not
+ * have and files_reserved does not keep, but never fewer than half of that. The rest is for files that are open
+ * for a moment, and for the connections that come next.
+ */
+uint32_t files_allowed(const struct shard *shard);
+/* From now on STEP runs, as a step of SHARD's, when more is open than is allowed any more, since connections came: to
+ * close what it keeps open. One for each shard; NULL takes it back. */
+void files_give_way(struct shard *shard, void (*step)(struct shard *shard, void *argument),
+	void *argument);

@@ -38,6 +38,7 @@ struct machine_ops {
 	 * a reference of the op's own. */
 	void (*file_submit)(struct shard *shard, struct file_op *op);
 	uint32_t (*files_reserved)(const struct shard *shard);
+	uint32_t (*files_allowed)(const struct shard *shard);
 	int64_t (*file_read_cached)(
 		struct shard *shard, struct file *file, void *buffer, size_t size, uint64_t offset);
 	bool (*file_is_cached)(
@@ -75,6 +76,13 @@ struct shard {
 
 	struct list ready;    /* tasks in the order in which they run */
 	struct deadlines timers; /* by the monotonic clock, in nanoseconds */
+
+	struct {
+		void (*step)(struct shard *shard, void *argument); /* atomic */
+		void *argument;
+		bool is_asked; /* atomic: TASK is under way */
+		struct task task;
+	} give_way; /* see files_give_way */
 
 	struct {
 		struct fiber *running;
@@ -124,6 +132,9 @@ struct file {
 	const struct machine_ops *ops;
 	uint32_t references; /* atomic */
 };
+
+/* From any thread: true when shard->give_way.task is to be delivered to the shard now. */
+bool files_give_way_ask(struct shard *shard);
 
 void file_init(struct file *file, const struct machine_ops *ops); /* one reference */
 

@@ -64,8 +64,7 @@ int index_file_open(struct index_file *index)
 			file_unref(file);
 		} else {
 			index->file = file;
-			segment->open_files++;
-			segment->log->store->open_files++;
+			segment_opened(segment);
 		}
 		segment_touch(segment);
 	}

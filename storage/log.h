@@ -36,7 +36,8 @@ struct log_lookup {
 /* ---- what one shard keeps for all its logs ---- */
 
 struct log_store_options {
-	uint32_t open_files_max;   /* files kept open between uses; 0: a default */
+	uint32_t open_files_max; /* files kept open between uses; 0: the shard's part of what the machine
+				    allows (files_allowed) */
 	uint32_t producer_ids_max; /* remembered by one log, least recently used first out; 0: a
 				      default */
 	uint64_t decompressed_bytes_max;   /* of one batch while it is checked; 0: a default */

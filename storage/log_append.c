@@ -649,9 +649,7 @@ static void open_done(struct shard *shard, struct file_op *file_op)
 		file_unref(file_op->ret.file);
 	} else {
 		active->file = file_op->ret.file;
-		active->open_files++;
-		log->store->open_files++;
-		segment_touch(active);
+		segment_opened(active);
 	}
 	segment_unref(log->open_segment);
 	log->open_segment = NULL;

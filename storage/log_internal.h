@@ -338,7 +338,10 @@ int log_segment_close(struct log *log, struct segment *segment);
 
 /* ---- log_store.c ---- */
 
+/* Closes the files that were used the longest ago, down to what the store may keep open now. */
 void log_store_reap(struct log_store *store);
+/* More than half of that is open. */
+bool log_store_is_crowded(const struct log_store *store);
 /* Around the opening of a log: with the last one the buffers of recoveries go. */
 void log_store_opening_begin(struct log_store *store);
 void log_store_opening_end(struct log_store *store);

@@ -11,7 +11,7 @@
 #include "storage/log_internal.h"
 
 enum {
-	OPEN_FILES_DEFAULT = 4096,
+	OPEN_FILES_MIN = 8,
 	PRODUCER_IDS_DEFAULT = 100000,
 	BACKGROUND_SYNC_DEFAULT_MS = 10000
 };
@@ -19,6 +19,7 @@ enum {
 #define TICK_NS			   NS_PER_S
 
 static void housekeeping_fire(struct shard *shard, struct timer *timer);
+static void give_way(struct shard *shard, void *argument);
 
 struct log_store *log_store_new(struct shard *shard, const struct log_store_options *options)
 {
@@ -28,8 +29,6 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 		return NULL;
 	store->shard = shard;
 	store->options = *options;
-	if (!store->options.open_files_max)
-		store->options.open_files_max = OPEN_FILES_DEFAULT;
 	if (!store->options.producer_ids_max)
 		store->options.producer_ids_max = PRODUCER_IDS_DEFAULT;
 	if (!store->options.decompressed_bytes_max)
@@ -52,6 +51,7 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 		free(store);
 		return NULL;
 	}
+	files_give_way(shard, give_way, store);
 	return store;
 }
 
@@ -74,6 +74,7 @@ void log_store_free(struct log_store *store)
 	if (!store)
 		return;
 	ensure(list_is_empty(&store->logs) && list_is_empty(&store->lookups));
+	files_give_way(store->shard, NULL, NULL);
 	if (store->housekeeping_runs) { /* it unlinks; then it frees */
 		store->freed = true;
 		return;
@@ -96,17 +97,36 @@ struct shard *log_store_shard(const struct log_store *store)
 	return store->shard;
 }
 
+static uint32_t open_files_max(const struct log_store *store)
+{
+	if (store->options.open_files_max)
+		return store->options.open_files_max;
+	return max_of(files_allowed(store->shard) / shard_count(store->shard),
+		(uint32_t)OPEN_FILES_MIN);
+}
+
 void log_store_reap(struct log_store *store)
 {
+	uint32_t files_max = open_files_max(store);
 	struct list_node *node;
 
-	while (store->open_files > store->options.open_files_max) {
+	while (store->open_files > files_max) {
 		node = list_first(&store->open_segments);
 		/* The newest is in use by who just touched it. */
 		if (!node || node == list_last(&store->open_segments))
 			break;
 		segment_close_files(container_of(node, struct segment, open_node));
 	}
+}
+
+static void give_way(struct shard *shard, void *argument)
+{
+	log_store_reap(argument);
+}
+
+bool log_store_is_crowded(const struct log_store *store)
+{
+	return store->open_files > open_files_max(store) / 2;
 }
 
 void log_store_opening_begin(struct log_store *store)
@@ -218,8 +238,12 @@ static void log_tend(struct log *log, bool retention, bool expiry)
 	if (expiry && store->options.producer_id_expiration_ms > 0 && list_is_empty(&log->flying))
 		producer_state_expire(&log->producers, shard_wall_ms(store->shard),
 			store->options.producer_id_expiration_ms);
-	if (sync_is_due(log, shard_now_ns(store->shard)))
+	if (sync_is_due(log, shard_now_ns(store->shard))) {
 		log_checkpoint(log);
+		/* The .log is wanted with the next record, its indexes every few megabytes. */
+		if (log->segment_count > 0 && log_store_is_crowded(store))
+			segment_close_indexes(log_active(log));
+	}
 	if (retention && !log->error)
 		log_retain(log);
 }

@@ -710,6 +710,48 @@ Test(log, a_folder_of_another_topic_is_refused)
 	must_eq(fixture.folder_error, 0);
 }
 
+static void files_give_way_in_turn(struct fixture *fixture)
+{
+	enum { LOGS = 30 };
+	struct log *logs[LOGS];
+	char name[20];
+
+	for (int i = 0; i < LOGS; i++) {
+		snprintf(name, sizeof(name), "wide-%d", i);
+		struct log_open ask = {.folder = "data",
+			.name = name,
+			.topic = STR("wide"),
+			.partition = i,
+			.config = fixture->config};
+		must_eq(log_open(fixture->store, &ask, &logs[i], NULL), 0);
+		must_eq(fixture_append_records(logs[i], 1, 1).error_code, 0);
+	}
+	/* A new log holds its .log open, and nothing else. */
+	must_eq(fixture->store->open_files, LOGS + 1);
+	host_files_allow(host, 10);
+	fiber_yield(fixture->shard);
+	must_eq(fixture->store->open_files, 10);
+	must(logs[LOGS - 1]->segments[0]->file && !logs[0]->segments[0]->file);
+	must_eq(fixture_append_records(logs[0], 1, 2).error_code, 0);
+	must_eq(fixture->store->open_files, 10);
+	must(logs[0]->segments[0]->file);
+	host_files_allow(host, 1000);
+	for (int i = 0; i < LOGS; i++)
+		must_eq(fixture_append_records(logs[i], 1, 3).error_code, 0);
+	must_geq(fixture->store->open_files, LOGS);
+	for (int i = 0; i < LOGS; i++)
+		must_eq(log_close(logs[i]), 0);
+}
+
+/* What the machine allows now is what logs keep open: all of it, and no more once it is less. */
+Test(log, files_give_way_when_connections_need_them)
+{
+	struct fixture fixture;
+
+	fixture_init(&fixture, files_give_way_in_turn, NULL);
+	must_eq(fixture_run(world, host, &fixture), 0);
+}
+
 static void flush_ms_acts(struct fixture *fixture)
 {
 	struct shard *shard = fixture->shard;

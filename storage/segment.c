@@ -65,7 +65,14 @@ void segment_touch(struct segment *segment)
 	if (segment->open_files == 0)
 		return;
 	list_push_back(&store->open_segments, &segment->open_node);
-	log_store_reap(store);
+}
+
+void segment_opened(struct segment *segment)
+{
+	segment->open_files++;
+	segment->log->store->open_files++;
+	segment_touch(segment);
+	log_store_reap(segment->log->store);
 }
 
 static void file_close(struct segment *segment, struct file **file)
@@ -111,8 +118,7 @@ int segment_open_file(struct segment *segment)
 			file_unref(file);
 		} else {
 			segment->file = file;
-			segment->open_files++;
-			segment->log->store->open_files++;
+			segment_opened(segment);
 		}
 	}
 	segment_touch(segment);
@@ -530,9 +536,7 @@ static int data_create(struct segment *segment)
 	if (error)
 		return error;
 	segment->file = file;
-	segment->open_files++;
-	log->store->open_files++;
-	segment_touch(segment);
+	segment_opened(segment);
 	if (!log->config.preallocate)
 		return 0;
 	file_ref(file);

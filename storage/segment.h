@@ -76,6 +76,8 @@ void segment_path(const struct segment *segment, enum log_file_kind kind, enum l
 
 /* Notes a use, so that the store closes others first. */
 void segment_touch(struct segment *segment);
+/* Notes that one more of its files is open; others may be closed for it. */
+void segment_opened(struct segment *segment);
 /* Closes what is open and not being written. */
 void segment_close_files(struct segment *segment);
 void segment_close_indexes(struct segment *segment);

@@ -326,6 +326,7 @@ static void file_close_run(struct shard *none, struct task *task)
 	if (file->device)
 		dirty_forget(file);
 	close(file->fd);
+	__atomic_fetch_sub(&file->machine->files_open, 1, __ATOMIC_RELAXED);
 	pthread_mutex_destroy(&file->lock);
 	free(file);
 }
@@ -406,6 +407,7 @@ static int64_t file_op_open(struct machine *machine, struct file_op *op)
 	file->write_task.run = file_write_run;
 	file->sync_task.run = file_sync_run;
 	file->close_task.run = file_close_run;
+	__atomic_fetch_add(&machine->files_open, 1, __ATOMIC_RELAXED);
 	op->ret.file = &file->file;
 	return 0;
 }

@@ -84,6 +84,7 @@ struct machine {
 	pthread_mutex_t devices_lock;
 	struct list devices;
 	uint32_t descriptors_max, files_reserved; /* of them; the rest may be sockets */
+	uint32_t files_open;			  /* atomic */
 	bool exiting; /* atomic */
 	int status;   /* valid once `exiting` */
 	pthread_mutex_t exit_lock;
@@ -199,6 +200,9 @@ struct linux_socket {
 struct linux_socket *linux_socket_new(int fd, const struct address *peer);
 /* In the whole process, as the limit of descriptors is. */
 uint32_t linux_sockets_open(void);
+/* machine.c: files_allowed; and, when more files are open than that, every shard is asked to close some. */
+uint32_t machine_files_allowed(const struct machine *machine);
+void machine_files_press(struct machine *machine);
 /* Sends what can be sent now. */
 void send_advance(struct linux_shard *shard, struct linux_socket *socket);
 void send_again_run(struct shard *shard, struct task *task);

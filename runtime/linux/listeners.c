@@ -2,7 +2,8 @@
  * Listeners: several connections accepted an event, so that a storm of them neither starves the
  * shard nor waits in the kernel. At the limit of open files, of which some are kept for files,
  * accepting pauses and is tried again by a timer; connections wait in the kernel's backlog
- * meanwhile.
+ * meanwhile. What files have beyond those they give back as connections come, a little ahead of them: at
+ * most half of those that are kept is ever used for that, so that no file has to fail for it.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,8 +13,9 @@
 
 #include "runtime/linux/internal.h"
 
-enum { ACCEPTS_AT_ONCE = 16, BACKLOG = 4096 };
-#define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+enum { ACCEPTS_AT_ONCE = 16, BACKLOG = 4096, GIVE_WAY_TRIES = 100 };
+#define ACCEPT_RETRY_NS	  (100 * NS_PER_MS)
+#define GIVE_WAY_RETRY_NS NS_PER_MS
 
 struct linux_listener {
 	struct listener listener;
@@ -24,6 +26,7 @@ struct linux_listener {
 	bool is_paused;	 /* by its owner */
 	bool is_waiting; /* for room, until the retry */
 	bool failure_reported; /* since the last connection that was accepted */
+	unsigned give_way_waits; /* for files to be closed; since then, too */
 };
 
 static struct linux_listener *linux_listener_of(const struct listener *listener)
@@ -54,18 +57,41 @@ static void listener_wait(struct linux_listener *listener, int error)
 	}
 }
 
+/* Is there a descriptor for one more connection? Otherwise it is waited for. */
+static bool listener_has_room(struct linux_listener *listener)
+{
+	struct shard *shard = listener->listener.shard;
+	struct machine *machine = shard->machine;
+	uint64_t sockets = linux_sockets_open();
+	uint64_t files = __atomic_load_n(&machine->files_open, __ATOMIC_RELAXED);
+
+	if (sockets + machine->files_reserved >= machine->descriptors_max) {
+		listener_wait(listener, -EMFILE);
+		return false;
+	}
+	if (sockets + files + machine->files_reserved / 2 < machine->descriptors_max)
+		return true;
+	machine_files_press(machine);
+	if (listener->give_way_waits++ >= GIVE_WAY_TRIES) {
+		listener_wait(listener, -EMFILE);
+		return false;
+	}
+	listener->is_waiting = true;
+	listener_watch(listener, false);
+	timer_set(shard, &listener->retry, shard->now_ns + GIVE_WAY_RETRY_NS);
+	return false;
+}
+
 static void listener_accept(struct linux_listener *listener)
 {
 	struct shard *shard = listener->listener.shard;
 	struct listener_events *events = &listener->listener.events;
 
 	for (int i = 0; i < ACCEPTS_AT_ONCE && !listener->is_closed && !listener->is_paused; i++) {
-		const struct machine *machine = shard->machine;
+		struct machine *machine = shard->machine;
 		struct sockaddr_storage from;
-		if (linux_sockets_open() + machine->files_reserved >= machine->descriptors_max) {
-			listener_wait(listener, -EMFILE);
+		if (!listener_has_room(listener))
 			return;
-		}
 		socklen_t from_size = sizeof(from);
 		int fd = accept4(listener->fd, (struct sockaddr *)&from, &from_size,
 			SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -79,6 +105,10 @@ static void listener_accept(struct linux_listener *listener)
 				return;
 			}
 			listener->failure_reported = false;
+			listener->give_way_waits = 0;
+			if (__atomic_load_n(&machine->files_open, __ATOMIC_RELAXED) >
+				machine_files_allowed(machine))
+				machine_files_press(machine);
 			events->accepted(
 				shard, &listener->listener, &socket->socket, events->argument);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||

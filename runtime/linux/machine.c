@@ -95,6 +95,26 @@ static uint32_t linux_files_reserved(const struct shard *shard)
 	return shard->machine->files_reserved;
 }
 
+uint32_t machine_files_allowed(const struct machine *machine)
+{
+	uint64_t taken = (uint64_t)linux_sockets_open() + machine->files_reserved;
+	uint32_t left = (uint32_t)(machine->descriptors_max - min_of(taken, machine->descriptors_max));
+
+	return max_of(left, machine->files_reserved / 2);
+}
+
+static uint32_t linux_files_allowed(const struct shard *shard)
+{
+	return machine_files_allowed(shard->machine);
+}
+
+void machine_files_press(struct machine *machine)
+{
+	for (unsigned i = 0; i < machine->shard_count; i++)
+		if (files_give_way_ask(&machine->shards[i].shard))
+			shard_deliver(&machine->shards[i], &machine->shards[i].shard.give_way.task);
+}
+
 static void linux_exit(struct shard *shard, int status)
 {
 	machine_end(shard->machine, status);
@@ -109,6 +129,7 @@ const struct machine_ops linux_ops = {
 	.resolve = linux_resolve,
 	.file_submit = linux_file_submit,
 	.files_reserved = linux_files_reserved,
+	.files_allowed = linux_files_allowed,
 	.file_read_cached = linux_file_read_cached,
 	.file_is_cached = linux_file_is_cached,
 	.file_close = linux_file_close,
@@ -137,8 +158,8 @@ struct process_state {
 	struct sigaction pipe, file_size;
 };
 
-/* An eighth of the descriptors is for files, but not less than FILES_RESERVED_MIN, unless that were
- * more than a quarter. */
+/* An eighth of the descriptors is for files whatever comes, but not less than FILES_RESERVED_MIN, unless
+ * that were more than a quarter. Of the others they have what sockets leave. */
 static void descriptors_share(struct machine *machine)
 {
 	struct rlimit files;

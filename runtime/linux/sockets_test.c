@@ -175,6 +175,69 @@ Test(linux_sockets, a_listener_survives_the_limit_of_open_files, .timeout = 30)
 	test_run(no_descriptors);
 }
 
+struct held_files {
+	struct file *files[400];
+	uint32_t count;
+};
+
+static void held_open(struct shard *shard, struct test *test, struct held_files *held, uint32_t count)
+{
+	while (held->count < count)
+		ensure(fiber_open(shard, test->path, FILE_READ, &held->files[held->count++]) == 0);
+}
+
+static void held_give_way(struct shard *shard, void *argument)
+{
+	struct held_files *held = argument;
+
+	while (held->count > files_allowed(shard))
+		file_unref(held->files[--held->count]);
+}
+
+/* Of 400 descriptors 100 are kept for files. */
+static void files_yield(struct shard *shard, struct test *test)
+{
+	struct held_files held = {0};
+	int clients[20], count = 0;
+
+	test_listen(shard, test, "127.0.0.1");
+	ensure(files_reserved(shard) == 100 && files_allowed(shard) == 300);
+	/* Files that nobody closes leave room for 10 connections: the next ones wait. */
+	held_open(shard, test, &held, 340);
+	while (count < 12)
+		clients[count++] = raw_connect(&test->address);
+	while (test->accepted_count < 10)
+		fiber_wait(shard);
+	fiber_sleep(shard, 20 * NS_PER_MS);
+	ensure(test->accepted_count == 10);
+	files_give_way(shard, held_give_way, &held);
+	while (test->accepted_count < 12)
+		fiber_wait(shard);
+	while (held.count > 288)
+		fiber_sleep(shard, NS_PER_MS);
+	/* With all in use that is allowed, each connection takes one away. */
+	held_open(shard, test, &held, 288);
+	while (count < 20)
+		clients[count++] = raw_connect(&test->address);
+	while (test->accepted_count < 20 || held.count > 280)
+		fiber_sleep(shard, NS_PER_MS);
+	ensure(files_allowed(shard) == 280);
+	files_give_way(shard, NULL, NULL);
+	while (held.count > 0)
+		file_unref(held.files[--held.count]);
+	while (count > 0)
+		close(clients[--count]);
+}
+
+/* What connections do not need is for files, which give way when they come. */
+Test(linux_sockets, files_give_way_to_connections, .timeout = 30)
+{
+	struct rlimit limit = {400, 400};
+
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	test_run(files_yield);
+}
+
 static void reset(struct shard *shard, struct test *test)
 {
 	struct linger now = {.l_onoff = 1, .l_linger = 0};

@@ -162,6 +162,26 @@ static uint32_t process_files_reserved(const struct shard *shard)
 	return 8192;
 }
 
+static uint32_t process_files_allowed(const struct shard *shard)
+{
+	return process_of(shard)->host->files_allowed;
+}
+
+void host_files_allow(struct host *host, uint32_t count)
+{
+	struct machine *process = host->process;
+
+	host->files_allowed = count;
+	for (unsigned i = 0; process && i < process->shard_count; i++) {
+		struct process_shard *shard = &process->shards[i];
+
+		if (!files_give_way_ask(&shard->base))
+			continue;
+		shard_post(&shard->base, &shard->base.give_way.task);
+		process_touch(shard);
+	}
+}
+
 static const struct machine_ops process_ops = {
 	.send = process_send,
 	.wall_ms = process_wall_ms,
@@ -171,6 +191,7 @@ static const struct machine_ops process_ops = {
 	.resolve = network_resolve,
 	.file_submit = files_submit,
 	.files_reserved = process_files_reserved,
+	.files_allowed = process_files_allowed,
 	.file_read_cached = files_read_cached,
 	.file_is_cached = files_is_cached,
 	.file_close = files_close,

@@ -72,6 +72,7 @@ struct host *world_host_new(struct world *world, const char *name, const char *a
 	host->name = world_strdup(name);
 	host->disk = disk_new(HOST_CAPACITY_BYTES);
 	host->exit_status = -1;
+	host->files_allowed = HOST_FILES_ALLOWED;
 	host->last_port = FIRST_EPHEMERAL_PORT;
 	host->wall_skew_ms = (int64_t)choose_below(&world->chooser, 2000) - 1000;
 	world->hosts[world->host_count++] = host;

@@ -82,6 +82,9 @@ uint64_t host_change_count(const struct host *host);
 /* Flips a bit in a byte of a file, also on the disk. -ENODATA beyond the end. */
 int host_rot(struct host *host, const char *path, uint64_t offset);
 void host_disk_capacity_set(struct host *host, uint64_t bytes);
+/* files_allowed from now on (at first HOST_FILES_ALLOWED): how many descriptors connections leave is the caller's to say. */
+void host_files_allow(struct host *host, uint32_t count);
+enum { HOST_FILES_ALLOWED = 57344 };
 /* The file system as it is now, also what of it is not durable: cheap, bytes are shared. For
  * disk.h's functions and for host_disk_set of any world; the caller frees it with disk_free. */
 struct disk *host_disk_copy(const struct host *host);

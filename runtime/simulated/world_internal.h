@@ -54,6 +54,7 @@ struct host {
 	uint64_t crash_countdown, fail_countdown; /* 0: none */
 	enum crash crash_how;
 	int fail_error;
+	uint32_t files_allowed;
 	void (*ended)(struct host *host, void *argument);
 	void *ended_argument;
 };
