@@ -344,7 +344,6 @@ static void connection_resume_run(struct shard *shard, struct task *task)
 	struct connection *connection = container_of(task, struct connection, resume);
 
 	connection->resume_queued = false;
-	connection_flush(connection);
 	connection_pump(connection);
 	connection_let_go(connection);
 }
@@ -357,6 +356,28 @@ static void connection_resume(struct connection *connection)
 	connection_hold(connection);
 	connection->resume.run = connection_resume_run;
 	shard_post(connection->shard->shard, &connection->resume);
+}
+
+static void connection_flush_run(struct shard *shard, struct task *task)
+{
+	struct connection *connection = container_of(task, struct connection, flush);
+
+	connection->flush_queued = false;
+	connection_flush(connection);
+	connection_pump(connection); /* requests without an answer have made room */
+	connection_let_go(connection);
+}
+
+/* Answers leave together with those of the requests behind them that take no longer: the client
+ * and the network are woken once for all. */
+static void connection_flush_late(struct connection *connection)
+{
+	if (connection->flush_queued || connection->closed)
+		return;
+	connection->flush_queued = true;
+	connection_hold(connection);
+	connection->flush.run = connection_flush_run;
+	shard_post_late(connection->shard->shard, &connection->flush);
 }
 
 void connection_request_done(struct connection *connection, struct request *request)
@@ -377,7 +398,9 @@ void connection_request_done(struct connection *connection, struct request *requ
 		timer_set(connection->shard->shard, &connection->mute,
 			shard_now_ns(connection->shard->shard) +
 				(uint64_t)request->throttle_ms * NS_PER_MS);
-	connection_resume(connection);
+	if (connection->queued)
+		connection_resume(connection);
+	connection_flush_late(connection);
 }
 
 /* ---- sending ---- */
@@ -593,7 +616,7 @@ size_t connection_held_bytes(const struct connection *connection)
 void connection_drain(struct connection *connection)
 {
 	connection->closing = true;
-	connection_resume(connection);
+	connection_flush_late(connection);
 }
 
 static void connection_free_when_done(struct connection *connection)

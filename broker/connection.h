@@ -29,7 +29,7 @@ struct connection {
 	uint32_t receive_room; /* that the receive under way was given */
 	bool receiving, waiting_for_memory, peer_ended;
 	struct buffer_waiter memory_waiter;
-	struct task resume; /* parses on after answers made room */
+	struct task resume; /* begins what waited for the end of others */
 	bool resume_queued;
 
 	/* Requests in order of arrival, until their responses have left. */
@@ -46,7 +46,7 @@ struct connection {
 	uint32_t send_capacity;
 	uint32_t sending_count;
 	bool sending, flush_queued;
-	struct task flush;
+	struct task flush; /* sends what one turn of the loop has answered */
 
 	bool closed;	      /* the socket is gone; waits for its operations and requests */
 	uint32_t outstanding; /* operations and tasks that still point here */

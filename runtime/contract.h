@@ -30,7 +30,7 @@ char *contract_path(const struct contract *contract, const char *name);
 
 /* The cases, by file. */
 #define CONTRACT_CASES(entry)                                                                      \
-	entry(shards_posts_run_in_order, 1) entry(shards_timers_fire_in_order, 1) entry(           \
+	entry(shards_posts_run_in_order, 1) entry(shards_late_tasks_wait_for_others, 1) entry(shards_timers_fire_in_order, 1) entry(           \
 		shards_timers_move_and_stop, 1) entry(shards_clock_stands_still_in_a_step,         \
 		1) entry(shards_entropy_differs, 1) entry(shards_messages_keep_their_order,        \
 		2) entry(shards_ping_pong, 4) entry(shards_offload, 2) entry(fibers_wait_and_wake, \

@@ -47,6 +47,57 @@ void shards_posts_run_in_order(struct shard *shard, void *argument)
 	order->posted = true;
 }
 
+struct late {
+	struct task task, chain, again;
+	unsigned chained;
+};
+
+enum { LATE_CHAIN = 20, LATE_RESTLESS = 100000 };
+
+static void late_restless_run(struct shard *shard, struct task *task)
+{
+	struct late *late = container_of(task, struct late, chain);
+
+	ensure(late->chained++ < LATE_RESTLESS);
+	shard_post(shard, task);
+}
+
+static void late_again_run(struct shard *shard, struct task *task)
+{
+	/* The rest of it stays queued for ever: the process ends over it. */
+	machine_exit(shard, 0);
+}
+
+static void late_run(struct shard *shard, struct task *task)
+{
+	struct late *late = container_of(task, struct late, task);
+
+	ensure(late->chained == LATE_CHAIN);
+	late->chain.run = late_restless_run;
+	shard_post(shard, &late->chain);
+	late->again.run = late_again_run;
+	shard_post_late(shard, &late->again);
+}
+
+static void late_chain_run(struct shard *shard, struct task *task)
+{
+	struct late *late = container_of(task, struct late, chain);
+
+	if (++late->chained < LATE_CHAIN)
+		shard_post(shard, task);
+}
+
+/* A late task runs behind steps that were posted after it, and those that they post; but a shard that
+ * always has something to do comes to it too. */
+void shards_late_tasks_wait_for_others(struct shard *shard, void *argument)
+{
+	static struct late late;
+
+	late = (struct late){.task.run = late_run, .chain.run = late_chain_run};
+	shard_post_late(shard, &late.task);
+	shard_post(shard, &late.chain);
+}
+
 struct alarm {
 	struct timer timer;
 	uint64_t deadline_ns;

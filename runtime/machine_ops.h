@@ -75,6 +75,9 @@ struct shard {
 	const void *step_code; /* address of the function that the last step ran, for reports */
 
 	struct list ready;    /* tasks in the order in which they run */
+	struct list late;     /* tasks that run when nothing else is ready */
+	uint64_t late_since_ns; /* when the first of them was posted */
+	unsigned late_passed;	/* steps that ran since */
 	struct deadlines timers; /* by the monotonic clock, in nanoseconds */
 
 	struct {
@@ -100,6 +103,10 @@ void shard_done(struct shard *shard);
 bool shard_timer_step(struct shard *shard);
 /* Runs the oldest queued task; false when none is queued. */
 bool shard_task_step(struct shard *shard);
+static inline bool shard_has_tasks(const struct shard *shard)
+{
+	return !list_is_empty(&shard->ready) || !list_is_empty(&shard->late);
+}
 /* Part of shard_done: every fiber's stack, also of those that still wait. */
 void fibers_free_all(struct shard *shard);
 /* For calls that wait for an operation: parks the running fiber, without regard to fiber_wake; and,

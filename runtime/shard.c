@@ -3,12 +3,17 @@
 
 #include "runtime/machine_ops.h"
 
+/* Before a late task has its turn in any case. */
+enum { LATE_PASSED_MAX = 500 };
+#define LATE_NS_MAX (NS_PER_MS / 2)
+
 void shard_init(struct shard *shard, const struct machine_ops *ops, struct machine *machine,
 	unsigned index, unsigned count)
 {
 	ensure(index < count);
 	*shard = (struct shard){.ops = ops, .machine = machine, .index = index, .count = count};
 	list_init(&shard->ready);
+	list_init(&shard->late);
 	list_init(&shard->fibers.all);
 	list_init(&shard->fibers.idle);
 }
@@ -17,6 +22,7 @@ void shard_done(struct shard *shard)
 {
 	/* Tasks and timers are not touched: their owners may have freed them since. */
 	list_init(&shard->ready);
+	list_init(&shard->late);
 	shard->timers = (struct deadlines){};
 	fibers_free_all(shard);
 }
@@ -72,6 +78,22 @@ void shard_post(struct shard *shard, struct task *task)
 	list_push_back(&shard->ready, &task->node);
 }
 
+void shard_post_late(struct shard *shard, struct task *task)
+{
+	ensure(task->run);
+	if (list_is_empty(&shard->late)) {
+		shard->late_since_ns = shard->now_ns;
+		shard->late_passed = 0;
+	}
+	list_push_back(&shard->late, &task->node);
+}
+
+static bool late_is_due(struct shard *shard)
+{
+	return list_is_empty(&shard->ready) || ++shard->late_passed > LATE_PASSED_MAX ||
+	       shard->now_ns - shard->late_since_ns > LATE_NS_MAX;
+}
+
 void shard_send(struct shard *from, unsigned to, struct task *task)
 {
 	ensure(to < from->count);
@@ -86,6 +108,11 @@ void shard_send(struct shard *from, unsigned to, struct task *task)
 
 bool shard_task_step(struct shard *shard)
 {
+	if (!list_is_empty(&shard->late) && late_is_due(shard)) {
+		/* They have waited already: before all that is queued. */
+		list_append_all(&shard->late, &shard->ready);
+		list_append_all(&shard->ready, &shard->late);
+	}
 	struct list_node *node = list_pop_front(&shard->ready);
 
 	if (!node)

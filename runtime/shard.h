@@ -10,8 +10,8 @@
  *     step.
  *  2. An object belongs to one shard and is touched by steps of that shard only; shards talk with
  *     shard_send.
- *  3. Steps of one shard that were posted or sent earlier run earlier (per sender). Timers that
- *     are due run in order of deadline, then of setting.
+ *  3. Steps of one shard that were posted or sent earlier run earlier (per sender; but for
+ *     shard_post_late). Timers that are due run in order of deadline, then of setting.
  *  4. Operation objects (task, timer, file_op, socket_op) belong to the caller, embed in its
  *     objects, and must stay alive until their callback ran; none of these calls allocates on the
  *     caller's behalf in a way that can fail.
@@ -58,6 +58,9 @@ void shard_entropy(struct shard *shard, void *buffer, size_t size);
 
 /* Runs TASK on this shard after the steps already queued. */
 void shard_post(struct shard *shard, struct task *task);
+/* Runs TASK on this shard when it has nothing else to do, at the latest after half a millisecond or 500
+ * other steps: for what is better done once for many steps. */
+void shard_post_late(struct shard *shard, struct task *task);
 /* Runs TASK on shard TO (which may be FROM). Ownership of what embeds the task goes along: the
  * receiver may send it back, so the room for a reply is always there. Never fails, never blocks. */
 void shard_send(struct shard *from, unsigned to, struct task *task);

@@ -153,7 +153,7 @@ static uint64_t loop_timeout_ns(const struct linux_shard *shard)
 {
 	uint64_t deadline_ns = shard_next_deadline_ns(&shard->shard);
 
-	if (!list_is_empty(&shard->shard.ready))
+	if (shard_has_tasks(&shard->shard))
 		return 0;
 	if (deadline_ns == UINT64_MAX)
 		return UINT64_MAX;
@@ -200,7 +200,7 @@ void loop_run(struct linux_shard *shard)
 	while (!loop_is_exiting(shard)) {
 		loop_take_inbox(shard);
 		loop_run_steps(shard);
-		if (list_is_empty(&shard->shard.ready) ||
+		if (!shard_has_tasks(&shard->shard) ||
 			shard->shard.now_ns - shard->polled_ns > TURN_NS)
 			loop_events(shard);
 	}

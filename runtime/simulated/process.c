@@ -49,7 +49,7 @@ void process_touch(struct process_shard *shard)
 		deadline_ns = deadline_ns > process->clock_base_ns
 				      ? deadline_ns - process->clock_base_ns
 				      : 0;
-	if (!list_is_empty(&shard->base.ready) || shard->inbox_task_count > 0 ||
+	if (shard_has_tasks(&shard->base) || shard->inbox_task_count > 0 ||
 		deadline_ns <= world->now_ns)
 		runnable_add(world, shard);
 	else

@@ -280,7 +280,7 @@ static void shard_step(struct world *world, struct process_shard *shard)
 				senders[count++] = i;
 		/* With work of its own it may let the messages wait. */
 		uint64_t pick = choose_below(
-			&world->chooser, count + (list_is_empty(&base->ready) ? 0 : 1));
+			&world->chooser, count + (shard_has_tasks(base) ? 1 : 0));
 		if (pick < count) {
 			struct list_node *node = list_pop_front(&shard->inboxes[senders[pick]]);
 
