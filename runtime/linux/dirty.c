@@ -7,8 +7,9 @@
  * made by disk threads, which may wait. Counts err on the high side: what the kernel wrote out by
  * itself stays counted until we look at that file.
  *
- * sync_file_range reports a failed write-out once and then never again, not even to fdatasync: the
- * file keeps the error, and every later sync of it fails.
+ * sync_file_range reports a failed write-out once and then never again, not even to fdatasync through
+ * another descriptor. So the device remembers which file it was, for as long as the process lives, and
+ * every later sync of that file fails, also when it was closed and opened again meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,12 @@
 #include <unistd.h>
 
 #include "runtime/linux/internal.h"
+
+struct write_out_failure {
+	struct list_node node;
+	uint64_t number; /* st_ino */
+	int error;
+};
 
 int devices_init(struct machine *machine)
 {
@@ -31,6 +38,8 @@ void devices_done(struct machine *machine)
 	while ((node = list_pop_front(&machine->devices))) {
 		struct device *device = container_of(node, struct device, node);
 
+		while ((node = list_pop_front(&device->failures)))
+			free(container_of(node, struct write_out_failure, node));
 		pthread_mutex_destroy(&device->lock);
 		free(device);
 	}
@@ -72,12 +81,43 @@ static struct linux_file *device_next_dirty(struct device *device)
 	return file;
 }
 
-void file_sync_failed(struct linux_file *file, int error)
+int file_write_out_error(struct linux_file *file)
 {
-	int none = 0;
+	struct device *device = file->device;
+	int error;
 
-	__atomic_compare_exchange_n(
-		&file->sync_error, &none, error, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	if (!__atomic_load_n(&device->has_failures, __ATOMIC_SEQ_CST))
+		return 0;
+	pthread_mutex_lock(&device->lock);
+	error = device->failure_of_all;
+	list_for_each (node, &device->failures) {
+		struct write_out_failure *failure =
+			container_of(node, struct write_out_failure, node);
+
+		if (failure->number == file->number)
+			error = failure->error;
+	}
+	pthread_mutex_unlock(&device->lock);
+	return error;
+}
+
+static void write_out_failed(struct linux_file *file, int error)
+{
+	struct device *device = file->device;
+	struct write_out_failure *failure;
+
+	if (file_write_out_error(file))
+		return;
+	failure = malloc(sizeof(*failure));
+	pthread_mutex_lock(&device->lock);
+	if (failure) {
+		*failure = (struct write_out_failure){.number = file->number, .error = error};
+		list_push_back(&device->failures, &failure->node);
+	} else {
+		device->failure_of_all = error;
+	}
+	__atomic_store_n(&device->has_failures, true, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&device->lock);
 }
 
 static void device_write_out_run(struct shard *none, struct task *task)
@@ -87,13 +127,16 @@ static void device_write_out_run(struct shard *none, struct task *task)
 
 	if (!file)
 		return;
+	/* An fdatasync meanwhile would be told that all is well before we have said what is not. */
+	pthread_mutex_lock(&file->sync_lock);
 	uint64_t size = dirty_take(file);
 	if (size > 0 &&
 		sync_file_range(file->fd, 0, 0,
 			SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 				SYNC_FILE_RANGE_WAIT_AFTER) != 0 &&
 		errno != ESPIPE && errno != EINVAL && errno != ENOSYS)
-		file_sync_failed(file, -errno);
+		write_out_failed(file, -errno);
+	pthread_mutex_unlock(&file->sync_lock);
 	dirty_gone(file, size);
 	file_unref(&file->file);
 	/* One file at a time, so that other work of the disk threads comes in between. */
@@ -118,6 +161,7 @@ struct device *device_find(struct machine *machine, uint64_t id)
 	device->write_out.run = device_write_out_run;
 	pthread_mutex_init(&device->lock, NULL);
 	list_init(&device->dirty_files);
+	list_init(&device->failures);
 	list_push_back(&machine->devices, &device->node);
 out:
 	pthread_mutex_unlock(&machine->devices_lock);

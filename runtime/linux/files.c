@@ -275,6 +275,14 @@ static void file_op_write_submit(struct linux_file *file, struct file_op *op)
 
 /* Syncing. */
 
+static void file_sync_failed(struct linux_file *file, int error)
+{
+	int none = 0;
+
+	__atomic_compare_exchange_n(
+		&file->sync_error, &none, error, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
 static void file_sync_run(struct shard *none, struct task *task)
 {
 	struct linux_file *file = container_of(task, struct linux_file, sync_task);
@@ -290,12 +298,16 @@ static void file_sync_run(struct shard *none, struct task *task)
 		file_unref(&file->file);
 		return;
 	}
-	uint64_t size = dirty_take(file);
 	int error;
+	pthread_mutex_lock(&file->sync_lock);
+	uint64_t size = dirty_take(file);
 	do
 		error = fdatasync(file->fd) == 0 ? 0 : -errno;
 	while (error == -EINTR);
+	pthread_mutex_unlock(&file->sync_lock);
 	dirty_gone(file, size);
+	if (!error)
+		error = file_write_out_error(file);
 	if (error)
 		file_sync_failed(file, error);
 	error = __atomic_load_n(&file->sync_error, __ATOMIC_SEQ_CST);
@@ -328,6 +340,7 @@ static void file_close_run(struct shard *none, struct task *task)
 	close(file->fd);
 	__atomic_fetch_sub(&file->machine->files_open, 1, __ATOMIC_RELAXED);
 	pthread_mutex_destroy(&file->lock);
+	pthread_mutex_destroy(&file->sync_lock);
 	free(file);
 }
 
@@ -399,9 +412,11 @@ static int64_t file_op_open(struct machine *machine, struct file_op *op)
 	file_init(&file->file, &linux_ops);
 	file->machine = machine;
 	file->fd = fd;
+	file->number = status.st_ino;
 	file->has_nowait = true;
 	file->in_memory = system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC;
 	pthread_mutex_init(&file->lock, NULL);
+	pthread_mutex_init(&file->sync_lock, NULL);
 	list_init(&file->writes);
 	list_init(&file->syncs);
 	file->write_task.run = file_write_run;

@@ -269,8 +269,9 @@ static void failed_write_out(struct shard *shard, struct test *test)
 		ensure(fiber_write(shard, file, much, 1 << 20, (uint64_t)i << 20) == 0);
 	while (__atomic_load_n(&write_out_count, __ATOMIC_SEQ_CST) == 0)
 		fiber_sleep(shard, NS_PER_MS);
-	while (fiber_sync(shard, file) == 0)
-		fiber_sleep(shard, NS_PER_MS); /* the thread that failed has yet to say so */
+	ensure(fiber_sync(shard, file) == -EIO);
+	file_unref(file);
+	ensure(fiber_open(shard, test->path, FILE_READ | FILE_WRITE, &file) == 0);
 	ensure(fiber_sync(shard, file) == -EIO);
 	file_unref(file);
 	free(much);

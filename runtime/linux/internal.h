@@ -54,6 +54,9 @@ struct device {
 	struct list dirty_files; /* the longest dirty first */
 	bool is_writing_out;	 /* atomic: WRITE_OUT is queued or runs; changed under the lock */
 	struct task write_out;
+	bool has_failures;     /* atomic: some file could not be written out; set under the lock */
+	struct list failures;  /* struct write_out_failure: which, and why */
+	int failure_of_all;    /* a negative errno when there was no memory to say which */
 };
 
 struct linux_file {
@@ -63,7 +66,9 @@ struct linux_file {
 	int fd;
 	bool has_nowait;	     /* atomic: RWF_NOWAIT works here */
 	bool in_memory;		     /* of a file system without a disk: reading never blocks */
+	uint64_t number;	     /* st_ino */
 	int sync_error;		     /* atomic: sticky, what the kernel reports only once */
+	pthread_mutex_t sync_lock;   /* one asks the kernel for its errors at a time */
 	uint64_t dirty_bytes;	     /* atomic */
 	struct list_node dirty_node; /* under the device's lock */
 	pthread_mutex_t lock;	     /* for the rest */
@@ -166,7 +171,9 @@ uint64_t dirty_take(struct linux_file *file);
 void dirty_gone(struct linux_file *file, uint64_t size);
 /* Before FILE is closed. */
 void dirty_forget(struct linux_file *file);
-void file_sync_failed(struct linux_file *file, int error);
+/* Why bytes of the file may never reach the device, whatever descriptor they were written through: a
+ * negative errno, or 0. */
+int file_write_out_error(struct linux_file *file);
 
 /* sockets.c, send.c, listeners.c */
 int linux_listener_open(struct shard *shard, const struct address *address,
