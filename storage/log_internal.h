@@ -125,6 +125,7 @@ struct log {
 	uint64_t snapshot_bytes; /* appended since */
 
 	bool names_unsynced, names_syncing; /* see log_names_sync */
+	bool owner_in_doubt; /* partition.metadata was found, and may never have been written */
 	uint64_t made_at; /* its place among the names that its folder's parent got */
 
 	struct list syncs; /* log_sync waiting */

@@ -69,6 +69,23 @@ static int parent_sync(struct log *log)
 	return error;
 }
 
+/*
+ * A process before this one may have been told that the file could not be written, and since then the
+ * page cache shows what no sync will write: it is written anew.
+ */
+static int owner_rewrite(struct log *log, const char *path)
+{
+	char *text;
+	size_t size;
+	int error = fiber_read_whole(log->shard, path, PARTITION_METADATA_FILE_LIMIT, &text, &size);
+
+	if (error)
+		return error;
+	error = fiber_replace(log->shard, path, text, size);
+	free(text);
+	return error;
+}
+
 static int owner_sync(struct log *log)
 {
 	char path[SEGMENT_PATH_SIZE_MAX];
@@ -76,6 +93,10 @@ static int owner_sync(struct log *log)
 	int error;
 
 	snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path);
+	if (log->owner_in_doubt) {
+		error = owner_rewrite(log, path);
+		return error == -ENOENT ? 0 : error;
+	}
 	error = fiber_open(log->shard, path, FILE_READ | FILE_WRITE, &file);
 	if (error)
 		return error == -ENOENT ? 0 : error;
@@ -99,7 +120,7 @@ int log_names_sync(struct log *log)
 	if (!error)
 		error = parent_sync(log);
 	if (!error)
-		log->names_unsynced = false;
+		log->names_unsynced = log->owner_in_doubt = false;
 	log->names_syncing = false;
 	log_drain_wake(log);
 	return error;

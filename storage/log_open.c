@@ -146,8 +146,10 @@ static int log_load(struct opening *opening)
 		return error;
 	/* Nothing of it was ever checkpointed, perhaps not even its names; and what recovery shows may
 	 * have to be on the disk. */
-	if (!ask->clean && log->recovery_point <= log->segments[0]->base_offset)
+	if (!ask->clean && log->recovery_point <= log->segments[0]->base_offset) {
 		log_names_unsynced(log);
+		log->owner_in_doubt = !opening->is_new;
+	}
 	if (log->names_unsynced && opening->sync_recovered && opening->recovery.segments_scanned) {
 		error = log_names_sync(log);
 		if (error)

@@ -1,7 +1,7 @@
 /*
  * partition.metadata: which topic, by id, a partition's folder belongs to. It must be durable
- * before the first append, since a folder whose topic id is not in the metadata is renamed away at
- * the next start.
+ * before any record in the folder is, since a folder whose topic id is not in the metadata is renamed
+ * away at the next start: see log_names_sync.
  */
 #pragma once
 
