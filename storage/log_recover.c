@@ -367,7 +367,12 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 		if (++count % YIELD_BATCHES == 0)
 			fiber_yield(log->shard);
 	}
-	if (error >= 0 && opening->in_doubt) {
+	/*
+	 * A process may be killed between a sync that failed and its mark. Where a record is shown
+	 * only when it is on the disk, what the page cache shows is never taken for that.
+	 */
+	if (error >= 0 &&
+		(opening->in_doubt || (opening->sync_recovered && from_offset != WHOLE))) {
 		error = segment_open_file(segment);
 		if (!error)
 			error = segment_rewrite(segment, scan.buffer, rewrite_from, tail.size);
