@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ARENA_ALIGNMENT = 16, ARENA_FIRST_BLOCK = 4096, ARENA_LARGEST_BLOCK = 256 * 1024 };
+enum { ARENA_ALIGNMENT = 16, ARENA_FIRST_BLOCK = 4096, ARENA_SMALL_BLOCK = 256, ARENA_LARGEST_BLOCK = 256 * 1024 };
 
 struct arena_block {
 	struct arena_block *older;
@@ -16,6 +16,18 @@ _Static_assert(sizeof(struct arena_block) % ARENA_ALIGNMENT == 0, "the payload m
 void arena_init(struct arena *arena, size_t limit_bytes)
 {
 	*arena = (struct arena){.limit_bytes = limit_bytes};
+}
+
+void arena_init_small(struct arena *arena, size_t limit_bytes)
+{
+	*arena = (struct arena){.limit_bytes = limit_bytes, .first_bytes = ARENA_SMALL_BLOCK};
+}
+
+/* As it was begun. */
+static void arena_renew(struct arena *arena)
+{
+	*arena = (struct arena){
+		.limit_bytes = arena->limit_bytes, .first_bytes = arena->first_bytes};
 }
 
 static void arena_free_chain(struct arena_block *block)
@@ -32,7 +44,7 @@ void arena_done(struct arena *arena)
 	if (!arena)
 		return;
 	arena_free_chain(arena->blocks);
-	*arena = (struct arena){.limit_bytes = arena->limit_bytes};
+	arena_renew(arena);
 }
 
 void arena_reset(struct arena *arena)
@@ -48,7 +60,7 @@ void arena_reset(struct arena *arena)
 	}
 	if (oldest->size > ARENA_LARGEST_BLOCK) {
 		free(oldest);
-		*arena = (struct arena){.limit_bytes = arena->limit_bytes};
+		arena_renew(arena);
 		return;
 	}
 	arena->blocks = oldest;
@@ -63,8 +75,10 @@ static bool arena_grow(struct arena *arena, size_t need)
 {
 	size_t size = arena->used_bytes;
 
-	if (size < ARENA_FIRST_BLOCK)
-		size = ARENA_FIRST_BLOCK;
+	size_t first = arena->first_bytes ? arena->first_bytes : ARENA_FIRST_BLOCK;
+
+	if (size < first)
+		size = first;
 	if (size > ARENA_LARGEST_BLOCK)
 		size = ARENA_LARGEST_BLOCK;
 	if (need > SIZE_MAX - sizeof(struct arena_block))

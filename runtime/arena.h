@@ -21,9 +21,12 @@ struct arena {
 	char *next, *end;	    /* free room in the newest block */
 	size_t used_bytes;	    /* sum of the blocks' sizes */
 	size_t limit_bytes;
+	size_t first_bytes; /* of the first block; 0: a default */
 };
 
 void arena_init(struct arena *arena, size_t limit_bytes);
+/* For one of very many, most of which hold next to nothing: begins with a small block. */
+void arena_init_small(struct arena *arena, size_t limit_bytes);
 void arena_done(struct arena *arena);
 /* Everything allocated is gone; the first block is kept for the next use. */
 void arena_reset(struct arena *arena);

@@ -30,36 +30,55 @@ struct group_call *group_calls_next(struct group_calls *calls)
 	return &calls->calls[calls->count++];
 }
 
-static void group_calls_one_answered(struct group_calls *calls)
+/* Calls of one request that are out at a time: of a hundred thousand groups the answers come in
+ * portions, and are counted as they come. */
+enum { CALLS_OUT_MAX = 64 };
+
+static void group_calls_finish(struct group_calls *calls)
 {
-	if (--calls->pending > 0)
-		return;
-	for (uint32_t i = 0; i < calls->count; i++) {
-		if (calls->calls[i].ask.out_of_memory) {
-			request_out_of_memory(calls->request);
-			return;
+	bool out_of_memory = calls->is_too_large;
+
+	for (uint32_t i = 0; i < calls->sent && !out_of_memory; i++)
+		out_of_memory = calls->calls[i].ask.out_of_memory;
+	if (out_of_memory)
+		request_out_of_memory(calls->request);
+	else
+		calls->finished(calls->request);
+}
+
+static void group_calls_answered(struct group_call *call);
+
+/* Sends on; finishes when everything is answered. */
+static void group_calls_step(struct group_calls *calls)
+{
+	while (calls->sent < calls->count && calls->pending < CALLS_OUT_MAX &&
+		!calls->is_too_large) {
+		struct group_call *call = &calls->calls[calls->sent++];
+		call->answered = group_calls_answered;
+		if (call->routed || group_call_route(call)) {
+			calls->pending++;
+			group_call_send(call);
+		} else {
+			group_ask_fail(&call->ask, KAFKA_NOT_COORDINATOR);
 		}
 	}
-	calls->finished(calls->request);
+	if (calls->pending == 0)
+		group_calls_finish(calls);
 }
 
 static void group_calls_answered(struct group_call *call)
 {
-	group_calls_one_answered(group_calls_of(call->request));
+	struct request *request = call->request;
+	struct group_calls *calls = group_calls_of(request);
+
+	calls->pending--;
+	request->beside_bytes += call->arena.used_bytes;
+	request_charge(request);
+	calls->is_too_large |= request->beside_bytes > request->home->response_arena_bytes;
+	group_calls_step(calls);
 }
 
 void group_calls_go(struct group_calls *calls)
 {
-	calls->pending = calls->count + 1;
-	for (uint32_t i = 0; i < calls->count; i++) {
-		struct group_call *call = &calls->calls[i];
-		call->answered = group_calls_answered;
-		if (call->routed || group_call_route(call)) {
-			group_call_send(call);
-			continue;
-		}
-		group_ask_fail(&call->ask, KAFKA_NOT_COORDINATOR);
-		calls->pending--;
-	}
-	group_calls_one_answered(calls);
+	group_calls_step(calls);
 }

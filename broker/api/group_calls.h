@@ -9,7 +9,8 @@
 struct group_calls {
 	struct request *request;
 	struct group_call *calls;
-	uint32_t count, pending;
+	uint32_t count, sent, pending; /* pending: sent and not answered */
+	bool is_too_large;	       /* the answers together: the request fails */
 	void (*finished)(struct request *request);
 };
 

@@ -429,7 +429,7 @@ void group_call_send(struct group_call *call)
 	struct broker_shard *here = call->request->shard;
 
 	call->travels = true;
-	arena_init(&call->arena, here->response_arena_bytes);
+	arena_init_small(&call->arena, here->response_arena_bytes);
 	call->ask.arena = &call->arena;
 	call->task.run = call_travelled;
 	shard_send(here->shard, call->home, &call->task);
