@@ -54,6 +54,7 @@ struct partition {
 	struct list_node heir_node;  /* among them, when it is not */
 
 	struct list_node work; /* in the shard's queue for fibers */
+	struct list_node stop_node; /* in a visit of all at the end */
 	bool busy;	       /* a fiber has it */
 	bool delete_wanted;
 	bool directory_told; /* that its log is in another directory than the metadata says */

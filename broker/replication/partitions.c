@@ -112,6 +112,7 @@ static void partition_free(struct partition *partition)
 	ensure(list_is_empty(&partition->waiting) && list_is_empty(&partition->watchers));
 	folder_release(partition);
 	map_remove(&partition->shard->partitions, &partition->node);
+	list_remove(&partition->stop_node);
 	free(partition);
 }
 
@@ -371,6 +372,63 @@ void partitions_update(struct broker_shard *shard, const struct image *old,
 
 /* ---- the end ---- */
 
+/*
+ * A visit of every partition by some fibers side by side: what one waits for on the disk is written
+ * along with what the others do.
+ */
+enum { STOP_FIBERS = 16 };
+
+struct stop_visit {
+	struct broker_shard *shard;
+	struct list left;
+	int (*each)(struct partition *partition);
+	int first_error;
+	unsigned running;
+	struct fiber *waiter;
+};
+
+static void stop_visit_run(struct stop_visit *visit)
+{
+	struct list_node *node;
+
+	while ((node = list_pop_front(&visit->left))) {
+		int error = visit->each(container_of(node, struct partition, stop_node));
+
+		if (error < 0 && visit->first_error == 0)
+			visit->first_error = error;
+	}
+}
+
+static void stop_visit_fiber(struct shard *shard, void *argument)
+{
+	struct stop_visit *visit = argument;
+
+	stop_visit_run(visit);
+	if (--visit->running == 0)
+		fiber_wake(shard, visit->waiter);
+}
+
+static int partitions_visit(struct broker_shard *shard, int (*each)(struct partition *partition))
+{
+	struct stop_visit visit = {
+		.shard = shard, .each = each, .waiter = fiber_current(shard->shard)};
+
+	partitions_settle(shard);
+	list_init(&visit.left);
+	map_for_each(node, &shard->partitions) list_push_back(
+		&visit.left, &map_entry(node, struct partition, node)->stop_node);
+	while (visit.running < STOP_FIBERS &&
+		fiber_start(shard->shard, stop_visit_fiber, &visit) == 0)
+		visit.running++;
+	/* Without memory for others this one does it alone; beside them it only waits, as their last
+	 * wakes it. */
+	if (visit.running == 0)
+		stop_visit_run(&visit);
+	while (visit.running > 0)
+		fiber_wait(shard->shard);
+	return visit.first_error;
+}
+
 struct sync_wait {
 	struct log_sync op;
 	struct fiber *fiber;
@@ -385,51 +443,47 @@ static void sync_done(struct log_sync *op)
 	fiber_wake(log_store_shard(log_store_of(op->log)), wait->fiber);
 }
 
+static int partition_sync(struct partition *partition)
+{
+	struct shard *shard = partition->shard->shard;
+	struct sync_wait wait = {.op.done = sync_done, .fiber = fiber_current(shard)};
+
+	/* A log that was never opened was never recovered: no clean mark for its directory.
+	 * A directory that failed gets none anyway. */
+	if (partition->state == PARTITION_OFFLINE && partition->dir && !partition->log)
+		__atomic_store_n(&partition->dir->unopened, true, __ATOMIC_SEQ_CST);
+	if (partition->state != PARTITION_ONLINE)
+		return 0;
+	log_sync(partition->log, &wait.op);
+	while (!wait.done)
+		fiber_wait(shard);
+	return wait.op.result;
+}
+
 int partitions_sync(struct broker_shard *shard)
 {
-	int first_error = 0;
+	return partitions_visit(shard, partition_sync);
+}
 
-	partitions_settle(shard);
-	map_for_each(node, &shard->partitions)
-	{
-		struct partition *partition = map_entry(node, struct partition, node);
-		struct sync_wait wait = {
-			.op.done = sync_done, .fiber = fiber_current(shard->shard)};
-		/* A log that was never opened was never recovered: no clean mark for its directory.
-		 * A directory that failed gets none anyway. */
-		if (partition->state == PARTITION_OFFLINE && partition->dir && !partition->log)
-			__atomic_store_n(&partition->dir->unopened, true, __ATOMIC_SEQ_CST);
+static int partition_close(struct partition *partition)
+{
+	int error = 0;
+
+	while (partition->users > 0) /* connections have gone; only queued steps are left */
+		fiber_yield(partition->shard->shard);
+	if (partition->log) {
+		error = log_close(partition->log);
+		partition->log = NULL;
 		if (partition->state != PARTITION_ONLINE)
-			continue;
-		log_sync(partition->log, &wait.op);
-		while (!wait.done)
-			fiber_wait(shard->shard);
-		if (wait.op.result < 0 && first_error == 0)
-			first_error = wait.op.result;
+			error = 0;
 	}
-	return first_error;
+	partition_free(partition);
+	return error;
 }
 
 int partitions_close(struct broker_shard *shard)
 {
-	int first_error = 0;
-
-	partitions_settle(shard);
-	map_for_each_safe(node, &shard->partitions)
-	{
-		struct partition *partition = map_entry(node, struct partition, node);
-		while (partition->users > 0)
-			fiber_yield(shard->shard); /* connections have gone; only queued steps are
-						      left */
-		if (partition->log) {
-			int error = log_close(partition->log);
-			partition->log = NULL;
-			if (error < 0 && first_error == 0 && partition->state == PARTITION_ONLINE)
-				first_error = error;
-		}
-		partition_free(partition);
-	}
-	return first_error;
+	return partitions_visit(shard, partition_close);
 }
 
 void partitions_directory_failed(struct broker_shard *shard, const struct log_dir *dir)
