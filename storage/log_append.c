@@ -688,12 +688,13 @@ void log_append_run(struct log *log)
 			log_append_fail_all(log, KAFKA_KAFKA_STORAGE_ERROR);
 			return;
 		}
-		if (segment_open_file(log_active(log)) < 0 && !log_active(log)->file) {
-			/* With writes in flight the file is referenced, but may be closed for room.
-			 */
+		/* With writes in flight the file is referenced, but may be closed for room. It is not
+		 * waited for, in a fiber neither: another step would take the same append. */
+		if (!log_active(log)->file) {
 			open_begin(log);
 			return;
 		}
+		segment_touch(log_active(log));
 		if (!op->private_->checked && !log_append_check(log, op))
 			break; /* goes on when that is done */
 		error_code = op->private_->check_error;

@@ -71,9 +71,10 @@ static int parent_sync(struct log *log)
 
 /*
  * A process before this one may have been told that the file could not be written, and since then the
- * page cache shows what no sync will write: it is written anew.
+ * page cache shows what no sync will write: the same bytes are written again, in their place, which a
+ * full disk has room for.
  */
-static int owner_rewrite(struct log *log, const char *path)
+static int owner_rewrite(struct log *log, const char *path, struct file *file)
 {
 	char *text;
 	size_t size;
@@ -81,7 +82,7 @@ static int owner_rewrite(struct log *log, const char *path)
 
 	if (error)
 		return error;
-	error = fiber_replace(log->shard, path, text, size);
+	error = fiber_write(log->shard, file, text, size, 0);
 	free(text);
 	return error;
 }
@@ -93,14 +94,13 @@ static int owner_sync(struct log *log)
 	int error;
 
 	snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path);
-	if (log->owner_in_doubt) {
-		error = owner_rewrite(log, path);
-		return error == -ENOENT ? 0 : error;
-	}
 	error = fiber_open(log->shard, path, FILE_READ | FILE_WRITE, &file);
 	if (error)
 		return error == -ENOENT ? 0 : error;
-	error = log_file_sync(log, file);
+	if (log->owner_in_doubt)
+		error = owner_rewrite(log, path, file);
+	if (!error)
+		error = log_file_sync(log, file);
 	file_unref(file);
 	return error;
 }

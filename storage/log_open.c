@@ -144,9 +144,10 @@ static int log_load(struct opening *opening)
 		error = active_segment_ready(active);
 	if (error)
 		return error;
-	/* Nothing of it was ever checkpointed, perhaps not even its names; and what recovery shows may
-	 * have to be on the disk. */
-	if (!ask->clean && log->recovery_point <= log->segments[0]->base_offset) {
+	/* Perhaps nothing of it was ever synced, not even its names. What the recovery point says may
+	 * be of another log of this name, deleted since; and what recovery shows may have to be on
+	 * the disk. */
+	if (!ask->clean) {
 		log_names_unsynced(log);
 		log->owner_in_doubt = !opening->is_new;
 	}
