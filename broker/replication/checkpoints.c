@@ -138,13 +138,14 @@ static void checkpoint_run_end(struct broker *broker)
 	struct shard *shard = broker->shards[SHARD_MAIN].shard;
 
 	broker->checkpoint_runs = false;
-	if (!list_is_empty(&broker->log_start_waits)) {
+	/* What is due goes first: those that wait for log starts may never end. */
+	if (broker->checkpoint_is_due && !broker->checkpoint_stopped) {
+		broker->checkpoint_is_due = false;
+		checkpoint_run_begin(broker, checkpoint_fiber);
+	} else if (!list_is_empty(&broker->log_start_waits)) {
 		checkpoint_run_begin(broker, log_starts_fiber);
 	} else if (broker->checkpoint_waiter) {
 		fiber_wake(shard, broker->checkpoint_waiter);
-	} else if (broker->checkpoint_is_due && !broker->checkpoint_stopped) {
-		broker->checkpoint_is_due = false;
-		checkpoint_run_begin(broker, checkpoint_fiber);
 	}
 }
 
