@@ -51,7 +51,8 @@ static void group_calls_answered(struct group_call *call);
 /* Sends on; finishes when everything is answered. */
 static void group_calls_step(struct group_calls *calls)
 {
-	while (calls->sent < calls->count && calls->pending < CALLS_OUT_MAX &&
+	calls->pending++; /* this step: whoever answers at once does not finish */
+	while (calls->sent < calls->count && calls->pending <= CALLS_OUT_MAX &&
 		!calls->is_too_large) {
 		struct group_call *call = &calls->calls[calls->sent++];
 		call->answered = group_calls_answered;
@@ -62,7 +63,7 @@ static void group_calls_step(struct group_calls *calls)
 			group_ask_fail(&call->ask, KAFKA_NOT_COORDINATOR);
 		}
 	}
-	if (calls->pending == 0)
+	if (--calls->pending == 0)
 		group_calls_finish(calls);
 }
 
