@@ -1,12 +1,18 @@
 #include "broker/replication/checkpoints.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/replication/directories.h"
 #include "broker/replication/log_rows.h"
 #include "runtime/fiber.h"
 #include "storage/disk_reserve.h"
 #include "storage/log_dirs.h"
+
+/* Many logs that are cut at once have many files open for a moment. */
+enum { LOG_STARTS_TRIES = 200 };
+#define LOG_STARTS_RETRY_NS (50 * NS_PER_MS)
 
 int checkpoints_write(struct broker *broker)
 {
@@ -55,13 +61,16 @@ static void log_start_waits_answer(struct list *waits, const int *errors)
 	}
 }
 
-static void log_starts_write(struct broker *broker, struct list *waits, bool *wanted, int *errors)
+/* False when descriptors were short: it may be tried again. */
+static bool log_starts_write(struct broker *broker, struct list *waits, bool *wanted, int *errors)
 {
 	struct broker_shard *shard = &broker->shards[SHARD_MAIN];
 	uint32_t dirs = log_dirs_count(broker->log_dirs);
 	struct log_rows rows;
+	bool done = true;
 	int error;
 
+	memset(errors, 0, dirs * sizeof(*errors));
 	list_for_each (node, waits) {
 		struct log_start_wait *wait = container_of(node, struct log_start_wait, node);
 
@@ -75,11 +84,10 @@ static void log_starts_write(struct broker *broker, struct list *waits, bool *wa
 	for (uint32_t i = 0; i < dirs; i++) {
 		if (error < 0)
 			errors[i] = error;
-		if (errors[i] < 0)
-			log_event(&shard->logger, LOG_CHECKPOINT_FAILED,
-				log_errno("error", errors[i]));
+		done = done && errors[i] != -EMFILE && errors[i] != -ENFILE;
 	}
 	log_rows_done(&rows);
+	return done;
 }
 
 static void checkpoint_run_end(struct broker *broker);
@@ -94,8 +102,15 @@ static void log_starts_fiber(struct shard *shard, void *argument)
 
 	list_init(&waits);
 	list_append_all(&waits, &broker->log_start_waits);
-	if (wanted && errors)
-		log_starts_write(broker, &waits, wanted, errors);
+	for (int i = 0; wanted && errors && i < LOG_STARTS_TRIES; i++) {
+		if (log_starts_write(broker, &waits, wanted, errors) || broker->checkpoint_stopped)
+			break;
+		fiber_sleep(shard, LOG_STARTS_RETRY_NS);
+	}
+	for (uint32_t i = 0; wanted && errors && i < dirs; i++)
+		if (errors[i] < 0)
+			log_event(&broker->shards[SHARD_MAIN].logger, LOG_CHECKPOINT_FAILED,
+				log_errno("error", errors[i]));
 	log_start_waits_answer(&waits, wanted ? errors : NULL);
 	free(errors);
 	free(wanted);
