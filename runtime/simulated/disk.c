@@ -196,14 +196,10 @@ int disk_unlink(struct disk *disk, const char *path)
 {
 	char name[NAME_SIZE_MAX + 1];
 	struct inode *folder, *inode;
-	int error = path_find(disk, path, &folder, name, &inode);
+	int error = file_find(disk, path, &folder, name, &inode);
 
 	if (error)
 		return error;
-	if (!inode)
-		return -ENOENT;
-	if (inode->is_folder)
-		return -EISDIR;
 	change_side_add(disk, change_new(disk), folder, name, NULL);
 	return 0;
 }

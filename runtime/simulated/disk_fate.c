@@ -15,14 +15,10 @@ int disk_rot(struct disk *disk, struct chooser *chooser, const char *path, uint6
 	char name[NAME_SIZE_MAX + 1];
 	struct inode *folder, *inode;
 	uint64_t before;
-	int error = path_find(disk, path, &folder, name, &inode);
+	int error = file_find(disk, path, &folder, name, &inode);
 
 	if (error)
 		return error;
-	if (!inode)
-		return -ENOENT;
-	if (inode->is_folder)
-		return -EISDIR;
 	before = content_charge_bytes(&inode->content);
 	if (!content_rot(&inode->content, chooser, offset))
 		return -ENODATA;

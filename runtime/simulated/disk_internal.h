@@ -66,6 +66,10 @@ void inode_unref(struct disk *disk, struct inode *inode);
 int path_find(struct disk *disk, const char *path, struct inode **ret_folder,
 	char name[NAME_SIZE_MAX + 1], struct inode **ret);
 
+/* The same for a file that must be there: -ENOENT, -EISDIR. */
+int file_find(struct disk *disk, const char *path, struct inode **ret_folder,
+	char name[NAME_SIZE_MAX + 1], struct inode **ret);
+
 /* A change without sides, the newest; each side shows at once and is durable when the change is
  * committed. Committing and freeing both end the change. */
 struct change *change_new(struct disk *disk);

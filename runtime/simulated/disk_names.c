@@ -204,6 +204,18 @@ int path_find(struct disk *disk, const char *path, struct inode **ret_folder,
 	return 0;
 }
 
+int file_find(struct disk *disk, const char *path, struct inode **ret_folder,
+	char name[NAME_SIZE_MAX + 1], struct inode **ret)
+{
+	int error = path_find(disk, path, ret_folder, name, ret);
+
+	if (error)
+		return error;
+	if (!*ret)
+		return -ENOENT;
+	return (*ret)->is_folder ? -EISDIR : 0;
+}
+
 void change_free(struct disk *disk, struct change *change)
 {
 	list_remove(&change->node);
