@@ -530,6 +530,8 @@ static void broker_start(struct shard *shard, void *argument)
 		list_init(&here->free_requests);
 		list_init(&here->image_waiters);
 		list_init(&here->partition_work);
+		list_init(&here->leaving);
+		list_init(&here->forgotten);
 		map_init(&here->partitions, 0);
 		map_init(&here->folders, 0);
 		broker_logger_make(broker, &here->logger);

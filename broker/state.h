@@ -82,6 +82,10 @@ struct broker_shard {
 	struct log_store *log_store;
 	struct map partitions; /* struct partition by key: those whose home this shard is */
 	struct map folders;    /* struct partition by folder: its owner */
+	struct list leaving;   /* struct partition: deleted, a checkpoint may name it */
+	struct list forgotten; /* likewise, and the checkpoints that are being written do not */
+	struct task checkpoint_wanted;
+	bool checkpoint_is_wanted; /* atomic: the task is on its way */
 	struct list partition_work;
 	unsigned partition_fibers;
 	struct fiber *partition_waiter;

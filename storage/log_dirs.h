@@ -132,6 +132,13 @@ int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
 	const struct log_row *rows, uint32_t count,
 	void (*failed)(void *argument, const char *folder, int error), void *argument);
 /*
+ * (fiber) Before logs are opened: replaces the checkpoints when they name logs that were not found, or
+ * were set aside. A new log of such a name would be taken for what they tell, after a crash. Errors as
+ * above, or -ENOMEM.
+ */
+int log_dirs_forget_gone(struct shard *shard, struct log_dirs *dirs,
+	void (*failed)(void *argument, const char *folder, int error), void *argument);
+/*
  * (fiber) Replaces log-start-offset-checkpoint in the directories that are WANTED, each to
  * RET_ERRORS: 0 when it is durable, -EIO of one that is offline; log_dirs_count() of both. FAILED as
  * above.

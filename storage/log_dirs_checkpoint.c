@@ -58,6 +58,8 @@ static int dir_read_checkpoint(
 				dirs, index, rows[i].topic, rows[i].partition);
 			if (node && rows[i].offset >= 0)
 				*checkpoint_field(&node->entry, kind) = rows[i].offset;
+			if (!node)
+				dirs->lists_gone = true;
 		}
 	}
 	arena_done(&arena);
@@ -168,4 +170,40 @@ void log_dirs_write_log_starts(struct shard *shard, struct log_dirs *dirs,
 		if (write_fails_dir(ret_errors[i]))
 			failed(argument, dir->path, ret_errors[i]);
 	}
+}
+
+/* What is not listed is 0. */
+static bool entry_is_listed(const struct log_dir_entry *entry)
+{
+	return entry->recovery_point != 0 || entry->log_start != 0 || entry->high_watermark != 0;
+}
+
+int log_dirs_forget_gone(struct shard *shard, struct log_dirs *dirs,
+	void (*failed)(void *argument, const char *folder, int error), void *argument)
+{
+	struct log_row *rows = calloc(max_of(dirs->list_count, 1u), sizeof(*rows));
+	bool lists_gone = dirs->lists_gone;
+	uint32_t count = 0;
+	int error = 0;
+
+	if (!rows)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < dirs->list_count; i++) {
+		const struct log_dir_entry *entry = &dirs->list[i]->entry;
+
+		if (!entry->is_gone)
+			rows[count++] = (struct log_row){.topic = entry->topic,
+				.partition = entry->partition,
+				.dir = entry->dir,
+				.recovery_point = entry->recovery_point,
+				.log_start = entry->log_start,
+				.high_watermark = entry->high_watermark,
+				.log_start_moved = entry->log_start != 0};
+		else
+			lists_gone = lists_gone || entry_is_listed(entry);
+	}
+	if (lists_gone)
+		error = log_dirs_write_checkpoints(shard, dirs, rows, count, failed, argument);
+	free(rows);
+	return error;
 }

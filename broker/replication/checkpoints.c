@@ -6,6 +6,7 @@
 
 #include "broker/replication/directories.h"
 #include "broker/replication/log_rows.h"
+#include "broker/visit.h"
 #include "runtime/fiber.h"
 #include "storage/disk_reserve.h"
 #include "storage/log_dirs.h"
@@ -14,17 +15,34 @@
 enum { LOG_STARTS_TRIES = 200 };
 #define LOG_STARTS_RETRY_NS (50 * NS_PER_MS)
 
+static int forget_begin(struct broker_shard *shard, void *argument)
+{
+	partitions_forget_begin(shard);
+	return 0;
+}
+
+static int forget_end(struct broker_shard *shard, void *written)
+{
+	partitions_forget_end(shard, *(const bool *)written);
+	return 0;
+}
+
 int checkpoints_write(struct broker *broker)
 {
 	struct broker_shard *shard = &broker->shards[SHARD_MAIN];
 	struct log_rows rows;
-	int error = log_rows_collect(broker, &rows);
+	int error = broker_visit_shards(broker, forget_begin, NULL);
 
+	if (error < 0)
+		return error;
+	error = log_rows_collect(broker, &rows);
 	if (error == 0)
 		error = log_dirs_write_checkpoints(shard->shard, broker->log_dirs, rows.rows,
 			rows.count, directory_failed, shard);
 	log_rows_done(&rows);
-	return error;
+	bool written = error == 0;
+	int forget_error = broker_visit_shards(broker, forget_end, &written);
+	return error ? error : forget_error;
 }
 
 static void checkpoint_timer_set(struct broker *broker)
@@ -177,20 +195,49 @@ static void checkpoint_run_begin(struct broker *broker, void (*run)(struct shard
 		fiber_wake(broker->shards[SHARD_MAIN].shard, broker->checkpoint_waiter);
 }
 
-static void checkpoint_due(struct shard *shard, struct timer *timer)
+static void checkpoint_now(struct broker *broker)
 {
-	struct broker *broker = container_of(timer, struct broker, checkpoint_timer);
-
 	if (broker->checkpoint_runs)
 		broker->checkpoint_is_due = true;
 	else
 		checkpoint_run_begin(broker, checkpoint_fiber);
 }
 
+static void checkpoint_due(struct shard *shard, struct timer *timer)
+{
+	checkpoint_now(container_of(timer, struct broker, checkpoint_timer));
+}
+
+static void checkpoint_wanted(struct shard *shard, struct task *task)
+{
+	struct broker_shard *asker = container_of(task, struct broker_shard, checkpoint_wanted);
+	struct broker *broker = asker->broker;
+
+	/* What is asked for from now on is another one. */
+	__atomic_store_n(&asker->checkpoint_is_wanted, false, __ATOMIC_SEQ_CST);
+	if (!broker->checkpoint_timer.fire)
+		broker->checkpoint_is_due = true; /* checkpoints_start */
+	else if (!broker->checkpoint_stopped)
+		checkpoint_now(broker);
+}
+
+void checkpoints_want(struct broker_shard *shard)
+{
+	if (__atomic_exchange_n(&shard->checkpoint_is_wanted, true, __ATOMIC_SEQ_CST))
+		return;
+	shard->checkpoint_wanted.run = checkpoint_wanted;
+	shard_send(shard->shard, SHARD_MAIN, &shard->checkpoint_wanted);
+}
+
 void checkpoints_start(struct broker *broker)
 {
 	broker->checkpoint_timer.fire = checkpoint_due;
-	checkpoint_timer_set(broker);
+	if (!broker->checkpoint_is_due) {
+		checkpoint_timer_set(broker);
+		return;
+	}
+	broker->checkpoint_is_due = false;
+	checkpoint_now(broker);
 }
 
 void checkpoints_stop(struct broker *broker)

@@ -8,6 +8,8 @@
 
 /* (fiber, main shard) Writes the checkpoints of all logs of all shards. */
 int checkpoints_write(struct broker *broker);
+/* (any shard) A deleted partition's folder is waited for: writes them soon. */
+void checkpoints_want(struct broker_shard *shard);
 /* (main shard) Does so from time to time until the broker stops. */
 void checkpoints_start(struct broker *broker);
 

@@ -22,6 +22,7 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 	if (!dir || !log_dir_is_online(dir))
 		return -ENODEV;
 	partition->dir = dir;
+	partition->is_listed = entry != NULL;
 	struct log_open ask = {
 		.folder = dir->path,
 		.name = partition->folder.data,
@@ -148,6 +149,9 @@ int directories_settle(struct broker *broker, const struct image *image)
 				directory_failed(shard, dir->path, error);
 		}
 	}
+	int error = log_dirs_forget_gone(shard->shard, dirs, directory_failed, shard);
+	if (error < 0)
+		log_event(&shard->logger, LOG_CHECKPOINT_FAILED, log_errno("error", error));
 	return 0;
 }
 

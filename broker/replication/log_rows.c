@@ -46,6 +46,7 @@ static int part_collect(struct broker_shard *shard, void *argument)
 		struct partition *partition = map_entry(node, struct partition, node);
 		if (partition->state != PARTITION_ONLINE || partition->delete_wanted)
 			continue;
+		partition->is_listed = true;
 		memcpy(name, partition->topic.data, (size_t)partition->topic.size);
 		mine->rows[mine->count++] =
 			log_row_of(partition, (struct str){name, partition->topic.size});

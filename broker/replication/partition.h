@@ -53,6 +53,8 @@ struct partition {
 	struct list heirs;	     /* later partitions of that folder, waiting for this one's end */
 	struct list_node heir_node;  /* among them, when it is not */
 
+	bool is_listed; /* a checkpoint may name its log */
+	struct list_node leaving; /* deleted, and a checkpoint still may; see partitions.c */
 	struct list_node work; /* in the shard's queue for fibers */
 	struct list_node stop_node; /* in a visit of all at the end */
 	bool busy;	       /* a fiber has it */
@@ -92,6 +94,14 @@ void partitions_settle(struct broker_shard *shard);
 int partitions_sync(struct broker_shard *shard);
 /* (fiber) Closes every log for a clean stop; 0, or the first negative errno. */
 int partitions_close(struct broker_shard *shard);
+/*
+ * Checkpoints know logs by their folders' names alone: what they say of a deleted one must be gone
+ * before another may have its name. So: forget_begin on every shard, the checkpoints written without
+ * them, forget_end, which tells whether that was done, and frees the names of those that were deleted
+ * before forget_begin.
+ */
+void partitions_forget_begin(struct broker_shard *shard);
+void partitions_forget_end(struct broker_shard *shard, bool written);
 /* A directory has failed: its partitions answer KAFKA_STORAGE_ERROR. */
 void partitions_directory_failed(struct broker_shard *shard, const struct log_dir *dir);
 

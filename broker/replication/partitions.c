@@ -15,12 +15,15 @@
  * leaves the image while its log is being opened or used is deleted when that is over. A topic that
  * is deleted and made again has another id, so its partitions are others; but their folders have
  * the same names. So each folder has one owner, and a partition that comes later is its heir: its
- * log is opened when the owner is gone.
+ * log is opened when the owner is gone. Where a checkpoint may name the deleted log, which a start
+ * after a crash would believe of the heir's, the owner keeps the name until the checkpoints were
+ * written without it (DELETING --> LEAVING --> (none)); an heir asks for that at once.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "broker/replication/checkpoints.h"
 #include "broker/replication/directories.h"
 #include "broker/replication/directory_reports.h"
 #include "broker/replication/partition.h"
@@ -73,10 +76,13 @@ static void folder_claim(struct partition *partition)
 	struct partition *owner = map_find_entry(
 		folders, folder.data, (size_t)folder.size, struct partition, folder_node);
 
-	if (owner)
+	if (owner) {
 		list_push_back(&owner->heirs, &partition->heir_node);
-	else
+		if (list_node_is_linked(&owner->leaving))
+			checkpoints_want(partition->shard);
+	} else {
 		map_insert(folders, &partition->folder_node, folder.data, (size_t)folder.size);
+	}
 }
 
 static bool folder_is_owned(const struct partition *partition)
@@ -111,9 +117,44 @@ static void partition_free(struct partition *partition)
 	ensure(partition->users == 0 && !partition->log);
 	ensure(list_is_empty(&partition->waiting) && list_is_empty(&partition->watchers));
 	folder_release(partition);
-	map_remove(&partition->shard->partitions, &partition->node);
+	if (map_node_is_linked(&partition->node))
+		map_remove(&partition->shard->partitions, &partition->node);
 	list_remove(&partition->stop_node);
+	list_remove(&partition->leaving);
 	free(partition);
+}
+
+/* Its log is gone. It keeps its folder's name as long as a checkpoint may say something of that. */
+static void partition_leave(struct partition *partition)
+{
+	struct broker_shard *shard = partition->shard;
+
+	if (!partition->is_listed || !folder_is_owned(partition) ||
+		!log_dir_is_online(partition->dir)) {
+		partition_free(partition);
+		return;
+	}
+	map_remove(&shard->partitions, &partition->node);
+	list_push_back(&shard->leaving, &partition->leaving);
+	if (!list_is_empty(&partition->heirs))
+		checkpoints_want(shard);
+}
+
+void partitions_forget_begin(struct broker_shard *shard)
+{
+	list_append_all(&shard->forgotten, &shard->leaving);
+}
+
+void partitions_forget_end(struct broker_shard *shard, bool written)
+{
+	struct list_node *node;
+
+	if (!written) {
+		list_append_all(&shard->leaving, &shard->forgotten);
+		return;
+	}
+	while ((node = list_first(&shard->forgotten)))
+		partition_free(container_of(node, struct partition, leaving));
 }
 
 static void partition_log_open(struct partition *partition)
@@ -206,7 +247,7 @@ static void partition_work_run(struct partition *partition)
 		partition_changed(partition);
 		if (partition->users == 0) {
 			partition_log_delete(partition);
-			partition_free(partition);
+			partition_leave(partition);
 			return;
 		}
 		/* The last user queues it again. */
@@ -483,7 +524,11 @@ static int partition_close(struct partition *partition)
 
 int partitions_close(struct broker_shard *shard)
 {
-	return partitions_visit(shard, partition_close);
+	int error = partitions_visit(shard, partition_close);
+
+	partitions_forget_begin(shard);
+	partitions_forget_end(shard, true);
+	return error;
 }
 
 void partitions_directory_failed(struct broker_shard *shard, const struct log_dir *dir)
