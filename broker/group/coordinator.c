@@ -126,7 +126,7 @@ static void group_partition_fail(struct group_partition *place, int16_t error)
 	group_machine_unload(place->machine, &step, KAFKA_NOT_COORDINATOR);
 	answers_release(place->shard, &step.answers, 0);
 	group_step_end(&step);
-	group_machine_free(place->machine);
+	place->failed = place->machine;
 	place->machine = NULL;
 	log_event(&place->shard->logger, LOG_GROUPS_FAILED, log_int("partition", place->key.index),
 		log_text("error", kafka_error_name(error)));
@@ -547,6 +547,7 @@ void group_partition_free_when_idle(struct group_partition *place)
 	if (place->part_out || place->loading || !list_is_empty(&place->appends))
 		return;
 	list_remove(&place->leaving);
+	group_machine_free(place->failed);
 	free(place);
 }
 

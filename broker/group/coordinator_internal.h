@@ -30,6 +30,7 @@ struct group_partition {
 	struct group_load *load;     /* what that fiber works on */
 	struct partition *partition; /* while LOADING or ACTIVE */
 	struct group_machine *machine;
+	struct group_machine *failed; /* thrown away; until the log was read again */
 	struct timer timer;  /* the machine's next deadline; FAILED: the next try */
 	struct list appends; /* struct group_append, in order */
 };

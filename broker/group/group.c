@@ -475,7 +475,9 @@ struct str group_protocol_vote(struct group *group)
 void group_generation_next(struct group *group)
 {
 	/* Kafka's counter wraps as Java's int does. */
-	group->generation = (int32_t)((uint32_t)group->generation + 1);
+	group->generation =
+		(int32_t)((uint32_t)max_of(group->generation, group->generation_told) + 1);
+	group->generation_told = 0;
 	state_str_set(group->machine, &group->protocol_name, group_protocol_vote(group));
 	group_subscriptions_update(group);
 	group_state_set(group, group->members.count > 0 ? GROUP_COMPLETING_REBALANCE : GROUP_EMPTY);

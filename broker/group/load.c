@@ -184,6 +184,10 @@ static void load_fiber(struct shard *shard, void *argument)
 				log_double("ms", (double)(shard_now_ns(shard) - began_ns) / 1e6));
 		place->state = GROUP_PARTITION_ACTIVE;
 		group_load_free(place);
+		if (place->failed)
+			group_machine_succeed(place->machine, place->failed);
+		group_machine_free(place->failed);
+		place->failed = NULL;
 		group_step_start(place, &step);
 		group_machine_loaded(place->machine, &step);
 		group_step_finish(place, &step);

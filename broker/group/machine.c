@@ -292,6 +292,18 @@ void group_machine_loaded(struct group_machine *machine, struct group_step *step
 	machine_leave(machine);
 }
 
+void group_machine_succeed(struct group_machine *machine, const struct group_machine *failed)
+{
+	map_for_each(node, &failed->groups)
+	{
+		const struct group *told = map_entry(node, struct group, node);
+		struct group *group = group_find(machine, told->id);
+
+		if (group && told->type == GROUP_CLASSIC)
+			group->generation_told = max_of(told->generation, told->generation_told);
+	}
+}
+
 enum { KNOWN_GROUPS_SHARE = 4 };
 
 /* May ASK have us keep what it asks for? A group that is known must not starve because strangers make

@@ -127,6 +127,9 @@ void group_machine_replay_marker(
 
 /* The log has been read to its end: members' sessions begin, expiry is scheduled. */
 void group_machine_loaded(struct group_machine *machine, struct group_step *step);
+/* FAILED, which was unloaded, was ahead of its log, and MACHINE has read that: a generation that members heard
+ * of from FAILED is not given out again. */
+void group_machine_succeed(struct group_machine *machine, const struct group_machine *failed);
 void group_machine_ask(
 	struct group_machine *machine, struct group_step *step, struct group_ask *ask);
 /* The deadlines that are due. */

@@ -79,6 +79,7 @@ struct group {
 	enum group_state state, previous;
 	int64_t state_timestamp_ms; /* -1: never said */
 	int32_t generation;
+	int32_t generation_told; /* members heard of it from a machine that was thrown away */
 	struct str protocol_type, protocol_name; /* null: none; own blocks */
 	struct str leader_id;			 /* null: none; own block */
 	struct map members, pending, instances;

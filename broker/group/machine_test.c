@@ -164,6 +164,25 @@ static void restart(void)
 	step_end(&step);
 }
 
+/* The log refused what was appended last: its first COUNT records are all that there is. */
+static void fail_at(int64_t count)
+{
+	struct group_machine *failed = world.machine;
+	struct group_step step;
+
+	group_step_begin(&step, now(), world.log_end);
+	group_machine_unload(failed, &step, KAFKA_NOT_COORDINATOR);
+	step_end(&step);
+	world.log_end = count;
+	world.machine = group_machine_new(&world.limits, 8, &world.state_bytes);
+	replay_into(world.machine);
+	group_machine_succeed(world.machine, failed);
+	group_machine_free(failed);
+	group_step_begin(&step, now(), world.log_end);
+	group_machine_loaded(world.machine, &step);
+	step_end(&step);
+}
+
 static void pass(int64_t ms)
 {
 	int64_t until = world.now_ms + ms;
@@ -452,6 +471,28 @@ Test(machine, a_restart_keeps_members_generation_and_assignments)
 	pass(200);
 	cr_assert_eq(heartbeat("g", a, 1), KAFKA_UNKNOWN_MEMBER_ID);
 	cr_assert_eq(heartbeat("g", b, 1), KAFKA_REBALANCE_IN_PROGRESS);
+	world_end();
+}
+
+Test(machine, a_generation_that_the_log_refused_is_not_given_out_again)
+{
+	/* Its leader may still believe in it, and would hand out assignments to members of another. */
+	const char *first, *second;
+	struct group_ask *join;
+
+	world_begin();
+	machine_make();
+	join = join_new_member("g", &first);
+	pass(150);
+	cr_assert_eq(joined(join)->generation_id, 1);
+	int64_t log_end = world.log_end;
+	sync_as("g", first, 1, 1, (const char *[]){first, "share"});
+	cr_assert_gt(world.log_end, log_end);
+	fail_at(log_end);
+	cr_assert_eq(heartbeat("g", first, 1), KAFKA_UNKNOWN_MEMBER_ID);
+	join = join_new_member("g", &second);
+	pass(150);
+	cr_assert_eq(joined(join)->generation_id, 2);
 	world_end();
 }
 
