@@ -169,6 +169,7 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 		.retention_check_interval_ms =
 			config_long(broker->config, SETTING_LOG_RETENTION_CHECK_INTERVAL_MS),
 		.folder_failed = directory_failed,
+		.folder_full = disk_room_lost,
 		.argument = shard,
 	};
 	uint64_t seed;
@@ -298,6 +299,7 @@ static void broker_start_fiber(struct shard *shard, void *argument)
 	}
 	if (broker_open_directories(broker, &arena) < 0)
 		goto out;
+	disk_room_start(broker);
 	struct log_dir *metadata_dir = log_dirs_metadata(broker->log_dirs);
 	struct controller_open open = {
 		.folder = metadata_dir->path,
@@ -426,6 +428,7 @@ static void broker_stop_fiber(struct shard *shard, void *argument)
 	directory_reports_stop(broker);
 	int error = controller_shutdown(broker->controller);
 	checkpoints_stop(broker);
+	disk_room_stop(broker);
 	/* Recovery points after the logs' last sync: closing syncs, and the checkpoint tells what
 	 * closing reached. */
 	int close_error = broker_visit_shards(broker, broker_shard_sync, NULL);

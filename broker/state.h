@@ -11,6 +11,7 @@
 #include "broker/metadata/image.h"
 #include "broker/observe/log.h"
 #include "broker/replication/directory_reports.h"
+#include "broker/replication/disk_room.h"
 #include "broker/request.h"
 #include "broker/shared_answer.h"
 #include "runtime/map.h"
@@ -86,6 +87,8 @@ struct broker_shard {
 	struct list forgotten; /* likewise, and the checkpoints that are being written do not */
 	struct task checkpoint_wanted;
 	bool checkpoint_is_wanted; /* atomic: the task is on its way */
+	struct task room_lost;
+	bool room_is_lost; /* atomic: likewise */
 	struct list partition_work;
 	unsigned partition_fibers;
 	struct fiber *partition_waiter;
@@ -140,6 +143,7 @@ struct broker {
 	struct controller *controller;
 	struct log_dirs *log_dirs;
 	struct directory_reports directory_reports;
+	struct disk_room disk_room;
 	uint64_t pressure_round_ns; /* atomic: when memory was last looked for; see pressure.h */
 	int64_t broker_epoch;
 	struct producer_id_blocks producer_ids;

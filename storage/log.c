@@ -298,6 +298,14 @@ void log_segment_remove(struct log *log, uint32_t index)
 
 /* ---- failing ---- */
 
+void log_folder_full(const struct log *log)
+{
+	const struct log_store_options *options = &log->store->options;
+
+	if (options->folder_full)
+		options->folder_full(options->argument, log->folder);
+}
+
 static void folders_tell(struct shard *shard, struct task *task)
 {
 	struct log_store *store = container_of(task, struct log_store, folders_task);

@@ -54,6 +54,8 @@ struct log_store_options {
 	 * its own.
 	 */
 	void (*folder_failed)(void *argument, const char *folder, int error);
+	/* A write of an append found no room in FOLDER. May be NULL. */
+	void (*folder_full)(void *argument, const char *folder);
 	void *argument;
 };
 
@@ -116,6 +118,8 @@ struct log_open {
 	int64_t high_watermark;
 	bool durable_appends; /* they are asked for as durable: what recovery finds is synced before
 				 it is shown. As with flush.messages */
+	const bool *no_room; /* atomic: while it is true appends are refused as by a full disk, which
+				they would fill; NULL: never. Lives as long as the log */
 	void *owner;	      /* log_owner() */
 };
 

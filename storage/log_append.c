@@ -543,6 +543,7 @@ static void write_done(struct shard *shard, struct file_op *file_op)
 		flying_fail(log, KAFKA_KAFKA_STORAGE_ERROR);
 		if (!log->error) {
 			if (result == -ENOSPC) {
+				log_folder_full(log);
 				log->holds++;
 				if (log_fiber_start(log, cut_and_go_on) < 0) {
 					log->holds--;
@@ -738,7 +739,8 @@ void log_append(struct log *log, struct log_append *op)
 	op->record_error_count = 0;
 	op->node = (struct list_node){0};
 	op->private_ = private_take(log->store);
-	if (!op->private_ || log->error || log->closing) {
+	if (!op->private_ || log->error || log->closing ||
+		(log->no_room && __atomic_load_n(log->no_room, __ATOMIC_RELAXED))) {
 		append_complete(
 			op, op->private_ ? KAFKA_KAFKA_STORAGE_ERROR : KAFKA_UNKNOWN_SERVER_ERROR);
 		return;

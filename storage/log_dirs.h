@@ -26,6 +26,7 @@ struct log_dir {
 	const char *path;
 	struct uuid id;
 	int error; /* atomic: 0, or the errno with which it failed: offline (KIP-112) */
+	bool no_room;	  /* atomic: its disk is full; appends are refused */
 	bool is_cordoned; /* atomic: takes no new partitions (cordoned.log.dirs) */
 	bool clean;		  /* the last stop closed its logs */
 	bool unopened;		  /* atomic: it holds a log that could not be opened, so the
@@ -103,6 +104,15 @@ static inline bool log_dir_is_online(const struct log_dir *dir)
 static inline bool log_dir_is_cordoned(const struct log_dir *dir)
 {
 	return __atomic_load_n(&dir->is_cordoned, __ATOMIC_RELAXED);
+}
+static inline bool log_dir_has_room(const struct log_dir *dir)
+{
+	return !__atomic_load_n(&dir->no_room, __ATOMIC_RELAXED);
+}
+/* On any shard. False when it was known. */
+static inline bool log_dir_room_set(struct log_dir *dir, bool has_room)
+{
+	return __atomic_exchange_n(&dir->no_room, !has_room, __ATOMIC_RELAXED) == has_room;
 }
 /* (main shard) A directory failed. False when it had failed before. */
 bool log_dir_fail(struct log_dir *dir, int error);

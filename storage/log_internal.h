@@ -80,6 +80,7 @@ struct log {
 	struct list_node node; /* in the store */
 	struct log_store *store;
 	struct shard *shard;
+	const bool *no_room; /* see log_open */
 	void *owner;
 	const char *folder;
 	char *path, *topic_text;
@@ -188,6 +189,8 @@ void log_index_capacities(const struct log *log, uint32_t capacities[INDEX_KINDS
 /* The folder has failed with ERROR (a negative errno): the owner hears of it, everything in flight
  * fails. */
 void log_fail(struct log *log, int error);
+/* Its folder has no room for what was to be written: the owner hears of it. */
+void log_folder_full(const struct log *log);
 void log_start_move(struct log *log, int64_t offset);
 
 /* (fiber) Syncs. A full disk at this point is an I/O error: what was written may be lost, and must

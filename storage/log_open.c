@@ -205,6 +205,7 @@ static struct log *log_new(struct log_store *store, const struct log_open *ask)
 		return NULL;
 	log->store = store;
 	log->shard = store->shard;
+	log->no_room = ask->no_room;
 	log->owner = ask->owner;
 	log->folder = ask->folder;
 	log->config = ask->config;

@@ -133,6 +133,8 @@ static void roll_fiber(struct shard *shard, void *argument)
 	log->rolling = false;
 	if (error == -ENOSPC || log_error_is_passing(error)) {
 		/* No room for a new segment now: those that wait are refused and come again. */
+		if (error == -ENOSPC)
+			log_folder_full(log);
 		log_append_refuse_queued(log);
 		error = 0;
 	}

@@ -160,6 +160,7 @@ static void checkpoint_fiber(struct shard *shard, void *argument)
 	else if (!broker->checkpoint_stopped)
 		disk_reserve_make(
 			shard, log_dirs_metadata(broker->log_dirs)->path, false);
+	disk_room_check(broker);
 	if (!broker->checkpoint_stopped)
 		checkpoint_timer_set(broker);
 	checkpoint_run_end(broker);
