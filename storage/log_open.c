@@ -261,10 +261,10 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 	if (!error && log_store_folder_find(store, ask->folder))
 		error = -EIO;
 	if (error) {
-		/* Damaged bytes and a foreign folder are told to who asked; what the disk refuses
-		 * fails the folder. */
+		/* Damaged bytes, a foreign folder and a full disk are told to who asked; what else the
+		 * disk refuses fails the folder. */
 		if (error > -4000 && !log_error_is_passing(error) && error != -EEXIST &&
-			!opening.log->error)
+			error != -ENOSPC && !opening.log->error)
 			log_fail(opening.log, error);
 		opening.log->closing = true;
 		while (opening.log->fibers > 0)

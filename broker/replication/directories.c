@@ -14,13 +14,18 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 	struct log **ret_log, struct log_recovery *ret_recovery)
 {
 	struct log_dirs *dirs = shard->broker->log_dirs;
-	const struct log_dir_entry *entry =
-		log_dirs_take(dirs, partition->topic, partition->key.index);
-	struct log_dir *dir = entry ? log_dirs_at(dirs, entry->dir)
-				    : log_dirs_place(dirs, &partition->directory_id);
+	const struct log_dir_entry *entry = partition->entry;
+	struct log_dir *dir = partition->dir;
 
+	/* It has a place already when it is tried again. */
+	if (!dir) {
+		entry = log_dirs_take(dirs, partition->topic, partition->key.index);
+		dir = entry ? log_dirs_at(dirs, entry->dir)
+			    : log_dirs_place(dirs, &partition->directory_id);
+	}
 	if (!dir || !log_dir_is_online(dir))
 		return -ENODEV;
+	partition->entry = entry;
 	partition->dir = dir;
 	partition->is_listed = entry != NULL;
 	struct log_open ask = {

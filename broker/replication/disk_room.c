@@ -1,11 +1,19 @@
 #include "broker/replication/disk_room.h"
 
 #include "broker/observe/log.h"
+#include "broker/replication/partition.h"
 #include "broker/state.h"
+#include "broker/visit.h"
 #include "runtime/fiber.h"
 #include "storage/log_dirs.h"
 
 #define LOOK_AGAIN_NS (500 * NS_PER_MS)
+
+static int room_found(struct broker_shard *shard, void *dir)
+{
+	partitions_room_found(shard, dir);
+	return 0;
+}
 
 /* Is it without room after that? */
 static bool dir_look(struct broker *broker, struct log_dir *dir)
@@ -23,10 +31,15 @@ static bool dir_look(struct broker *broker, struct log_dir *dir)
 	}
 	if (free_bytes < DISK_ROOM_ENOUGH)
 		return !log_dir_has_room(dir);
-	if (log_dir_room_set(dir, true))
+	if (log_dir_room_set(dir, true)) {
+		broker->disk_room.found_ns = shard_now_ns(shard->shard);
 		log_event(&shard->logger, LOG_DISK_HAS_ROOM, log_text("directory", dir->path),
 			log_int("free_bytes", (int64_t)free_bytes));
-	return false;
+		/* Without memory for the visit it is another time's. */
+		if (broker_visit_shards(broker, room_found, dir) < 0)
+			log_dir_room_set(dir, false);
+	}
+	return !log_dir_has_room(dir);
 }
 
 static void look_fiber(struct shard *shard, void *argument)
@@ -74,7 +87,13 @@ static void look_wanted(struct shard *shard, struct task *task)
 	struct broker_shard *asker = container_of(task, struct broker_shard, room_lost);
 
 	__atomic_store_n(&asker->room_is_lost, false, __ATOMIC_SEQ_CST);
-	disk_room_check(asker->broker);
+	/* Free bytes are not all that a disk may be out of: then it is found to have room each time. */
+	struct disk_room *room = &asker->broker->disk_room;
+	if (room->runs || room->found_ns == 0 ||
+		shard_now_ns(shard) >= room->found_ns + LOOK_AGAIN_NS)
+		disk_room_check(asker->broker);
+	else if (!room->stopped && !timer_is_set(&room->timer))
+		timer_set(shard, &room->timer, shard_now_ns(shard) + LOOK_AGAIN_NS);
 }
 
 void disk_room_lost(void *argument, const char *folder)

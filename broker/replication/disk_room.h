@@ -7,6 +7,8 @@
  *	 room --(a write finds none; less than DISK_ROOM_SHORT is free)--> no room
  *	no room --(DISK_ROOM_ENOUGH is free)--> room
  *
+ * A log that could not be opened or made for want of room is tried again then; its partition is OFFLINE.
+ *
  * The flag is log_dir.no_room. Any shard raises it, the main shard looks at the disks and lowers it.
  */
 #pragma once
@@ -24,6 +26,7 @@ enum {
 struct disk_room {
 	struct timer timer; /* while some directory has no room */
 	bool runs, is_wanted, stopped;
+	uint64_t found_ns; /* when one was last found to have room again */
 	struct fiber *waiter;
 };
 

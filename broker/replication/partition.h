@@ -19,6 +19,7 @@
 #include "storage/log.h"
 
 struct log_dir;
+struct log_dir_entry;
 
 enum partition_state {
 	PARTITION_OPENING, /* its log is being opened */
@@ -43,6 +44,7 @@ struct partition {
 	struct str topic;  /* its name: the beginning of FOLDER */
 	enum partition_state state;
 	struct log *log;     /* NULL unless it was opened */
+	const struct log_dir_entry *entry; /* as the start found its folder; NULL when there was none */
 	struct log_dir *dir; /* where its log is, or will be made; NULL before that is known */
 	int32_t leader, leader_epoch, partition_epoch;
 	int32_t isr_count, replica_count, min_isr;
@@ -53,6 +55,7 @@ struct partition {
 	struct list heirs;	     /* later partitions of that folder, waiting for this one's end */
 	struct list_node heir_node;  /* among them, when it is not */
 
+	bool awaits_room; /* OFFLINE, until its directory's disk has room to open its log */
 	bool is_listed; /* a checkpoint may name its log */
 	struct list_node leaving; /* deleted, and a checkpoint still may; see partitions.c */
 	struct list_node work; /* in the shard's queue for fibers */
@@ -102,6 +105,8 @@ int partitions_close(struct broker_shard *shard);
  */
 void partitions_forget_begin(struct broker_shard *shard);
 void partitions_forget_end(struct broker_shard *shard, bool written);
+/* DIR's disk has room again: what could not be opened for want of it is tried again. */
+void partitions_room_found(struct broker_shard *shard, const struct log_dir *dir);
 /* A directory has failed: its partitions answer KAFKA_STORAGE_ERROR. */
 void partitions_directory_failed(struct broker_shard *shard, const struct log_dir *dir);
 

@@ -4,6 +4,7 @@
  *	     the image names it           its log is open
  *	(none) ---------------> OPENING ------------------> ONLINE --(its directory fails)--> OFFLINE
  *	                         |  |  \--(it cannot be opened)----------------------------> OFFLINE
+ *	                         |  |                 (for want of room: OPENING again when there is some)
  *	                         |  \-----(its directory is not online)--------------------> ABSENT
  *	                         |                             |                               |
  *	                         +------------(gone from the image)----------------------------+
@@ -163,6 +164,13 @@ static void partition_log_open(struct partition *partition)
 	struct log_recovery recovery = {0};
 	int error = directories_partition_open(shard, partition, &partition->log, &recovery);
 
+	if (error == -ENOSPC) {
+		/* The flag before the news, which may bring the room at once. */
+		partition->state = PARTITION_OFFLINE;
+		partition->awaits_room = true;
+		disk_room_lost(shard, partition->dir->path);
+		return;
+	}
 	if (error < 0) {
 		partition->state =
 			error == -ENODEV ? PARTITION_ABSENT : PARTITION_OFFLINE;
@@ -529,6 +537,19 @@ int partitions_close(struct broker_shard *shard)
 	partitions_forget_begin(shard);
 	partitions_forget_end(shard, true);
 	return error;
+}
+
+void partitions_room_found(struct broker_shard *shard, const struct log_dir *dir)
+{
+	map_for_each(node, &shard->partitions)
+	{
+		struct partition *partition = map_entry(node, struct partition, node);
+		if (!partition->awaits_room || partition->dir != dir || shard->stopping)
+			continue;
+		partition->awaits_room = false;
+		partition->state = PARTITION_OPENING;
+		partition_work_queue(partition);
+	}
 }
 
 void partitions_directory_failed(struct broker_shard *shard, const struct log_dir *dir)
