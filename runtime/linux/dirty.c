@@ -40,6 +40,7 @@ void devices_done(struct machine *machine)
 
 		while ((node = list_pop_front(&device->failures)))
 			free(container_of(node, struct write_out_failure, node));
+		device_syncs_done(device);
 		pthread_mutex_destroy(&device->lock);
 		free(device);
 	}
@@ -143,7 +144,7 @@ static void device_write_out_run(struct shard *none, struct task *task)
 	pool_submit(&device->machine->disk, &device->write_out);
 }
 
-struct device *device_find(struct machine *machine, uint64_t id)
+struct device *device_find(struct machine *machine, uint64_t id, int fd)
 {
 	struct device *device;
 
@@ -162,6 +163,7 @@ struct device *device_find(struct machine *machine, uint64_t id)
 	pthread_mutex_init(&device->lock, NULL);
 	list_init(&device->dirty_files);
 	list_init(&device->failures);
+	device_syncs_init(device, fd);
 	list_push_back(&machine->devices, &device->node);
 out:
 	pthread_mutex_unlock(&machine->devices_lock);

@@ -3,9 +3,7 @@
  * write while the device has room for dirty bytes. The rest goes to disk threads.
  *
  * Write order: while a write of this file waits for a disk thread, later ones queue behind it, and
- * one disk thread at a time serves the queue. Grouped syncs: those asked while an fdatasync runs
- * are served by the next one together, which begins after every write that had completed when they
- * were asked.
+ * one disk thread at a time serves the queue.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +22,7 @@ enum {
 	WRITE_PARTS = 64,	   /* of one writev */
 };
 
-static void file_op_deliver(struct file_op *op, int64_t result)
+void file_op_deliver(struct file_op *op, int64_t result)
 {
 	op->result = result;
 	op->task.run = file_op_task_run;
@@ -273,62 +271,6 @@ static void file_op_write_submit(struct linux_file *file, struct file_op *op)
 	}
 }
 
-/* Syncing. */
-
-static void file_sync_failed(struct linux_file *file, int error)
-{
-	int none = 0;
-
-	__atomic_compare_exchange_n(
-		&file->sync_error, &none, error, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-}
-
-static void file_sync_run(struct shard *none, struct task *task)
-{
-	struct linux_file *file = container_of(task, struct linux_file, sync_task);
-	struct list served;
-	struct list_node *node;
-
-	list_init(&served);
-	pthread_mutex_lock(&file->lock);
-	list_append_all(&served, &file->syncs);
-	file->is_syncing = !list_is_empty(&served);
-	pthread_mutex_unlock(&file->lock);
-	if (list_is_empty(&served)) {
-		file_unref(&file->file);
-		return;
-	}
-	int error;
-	pthread_mutex_lock(&file->sync_lock);
-	uint64_t size = dirty_take(file);
-	do
-		error = fdatasync(file->fd) == 0 ? 0 : -errno;
-	while (error == -EINTR);
-	pthread_mutex_unlock(&file->sync_lock);
-	dirty_gone(file, size);
-	if (!error)
-		error = file_write_out_error(file);
-	if (error)
-		file_sync_failed(file, error);
-	error = __atomic_load_n(&file->sync_error, __ATOMIC_SEQ_CST);
-	while ((node = list_pop_front(&served)))
-		file_op_deliver(container_of(node, struct file_op, task.node), error);
-	pool_submit(&file->machine->disk, &file->sync_task);
-}
-
-static void file_op_sync_submit(struct linux_file *file, struct file_op *op)
-{
-	pthread_mutex_lock(&file->lock);
-	bool start = !file->is_syncing;
-	list_push_back(&file->syncs, &op->task.node);
-	file->is_syncing = true;
-	pthread_mutex_unlock(&file->lock);
-	if (start) {
-		file_ref(&file->file);
-		pool_submit(&file->machine->disk, &file->sync_task);
-	}
-}
-
 /* Opening, closing, and what else is rare. */
 
 static void file_close_run(struct shard *none, struct task *task)
@@ -401,7 +343,7 @@ static int64_t file_op_open(struct machine *machine, struct file_op *op)
 	if (!error && (fstat(fd, &status) != 0 || fstatfs(fd, &system) != 0))
 		error = -errno;
 	if (!error) {
-		file->device = device_find(machine, status.st_dev);
+		file->device = device_find(machine, status.st_dev, fd);
 		error = file->device ? 0 : -ENOMEM;
 	}
 	if (error) {
@@ -419,8 +361,8 @@ static int64_t file_op_open(struct machine *machine, struct file_op *op)
 	pthread_mutex_init(&file->sync_lock, NULL);
 	list_init(&file->writes);
 	list_init(&file->syncs);
+	list_init(&file->syncs_served);
 	file->write_task.run = file_write_run;
-	file->sync_task.run = file_sync_run;
 	file->close_task.run = file_close_run;
 	__atomic_fetch_add(&machine->files_open, 1, __ATOMIC_RELAXED);
 	op->ret.file = &file->file;

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -16,17 +17,33 @@
 
 static int fdatasync_count, fdatasync_error;
 static int write_out_count, write_out_error;
+static int syncfs_count, syncfs_error;
+static sem_t *fdatasync_gate; /* when set, an fdatasync waits for it */
 static bool writes_fall_short;
 
 int fdatasync(int fd)
 {
 	__atomic_fetch_add(&fdatasync_count, 1, __ATOMIC_SEQ_CST);
+	sem_t *gate = __atomic_exchange_n(&fdatasync_gate, NULL, __ATOMIC_SEQ_CST);
+	if (gate)
+		sem_wait(gate);
 	int error = __atomic_exchange_n(&fdatasync_error, 0, __ATOMIC_SEQ_CST);
 	if (error) {
 		errno = error;
 		return -1;
 	}
 	return (int)syscall(SYS_fdatasync, fd);
+}
+
+int syncfs(int fd)
+{
+	__atomic_fetch_add(&syncfs_count, 1, __ATOMIC_SEQ_CST);
+	int error = __atomic_exchange_n(&syncfs_error, 0, __ATOMIC_SEQ_CST);
+	if (error) {
+		errno = error;
+		return -1;
+	}
+	return (int)syscall(SYS_syncfs, fd);
 }
 
 int sync_file_range(int fd, off_t offset, off_t size, unsigned flags)
@@ -234,6 +251,102 @@ static void many_syncs(struct shard *shard, struct test *test)
 Test(linux_files, syncs_that_wait_are_served_together, .timeout = 30)
 {
 	test_run(many_syncs, 0);
+}
+
+enum { GROUP = 20 };
+
+struct group {
+	struct file *files[GROUP];
+	struct synced_all all;
+};
+
+/* All files of the group are synced while an fdatasync of another one waits at the gate. */
+static void group_sync(struct shard *shard, struct file *first, struct group *group)
+{
+	struct device_syncs *syncs = &linux_file_of(first)->device->syncs;
+	sem_t gate;
+
+	ensure(sem_init(&gate, 0, 0) == 0);
+	group->all = (struct synced_all){.fiber = fiber_current(shard), .done = SYNCS - GROUP - 1};
+	pthread_mutex_lock(&syncs->lock);
+	syncs->has_group = true;
+	syncs->single_ns = NS_PER_S;
+	syncs->single_measured_ns = clock_now_ns();
+	syncs->group_ns = 0;
+	syncs->group_not_before_ns = 0;
+	syncs->believed_ns = UINT64_MAX / 2;
+	syncs->gathered = 1000;
+	pthread_mutex_unlock(&syncs->lock);
+	fdatasync_count = 0;
+	syncfs_count = 0;
+	__atomic_store_n(&fdatasync_gate, &gate, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i <= GROUP; i++) {
+		struct synced *synced = &group->all.each[i];
+
+		synced->all = &group->all;
+		synced->op.done = synced_done;
+		file_sync(shard, &synced->op, i == 0 ? first : group->files[i - 1]);
+		while (i == 0 && __atomic_load_n(&fdatasync_count, __ATOMIC_SEQ_CST) == 0)
+			fiber_sleep(shard, NS_PER_MS);
+	}
+	ensure(sem_post(&gate) == 0);
+	while (group->all.done < SYNCS)
+		fiber_wait(shard);
+	ensure(sem_destroy(&gate) == 0);
+}
+
+static void group_syncs(struct shard *shard, struct test *test)
+{
+	struct group group;
+	struct file *first;
+	char path[80];
+
+	ensure(fiber_open(shard, test->path, FILE_READ | FILE_WRITE, &first) == 0);
+	for (unsigned i = 0; i < GROUP; i++) {
+		snprintf(path, sizeof(path), "%s-%u", test->path, i);
+		ensure(fiber_open(shard, path, FILE_WRITE | FILE_CREATE, &group.files[i]) == 0);
+		ensure(fiber_write(shard, group.files[i], "x", 1, 0) == 0);
+		ensure(fiber_unlink(shard, path) == 0);
+	}
+	group_sync(shard, first, &group);
+	ensure(group.all.failed == 0);
+	ensure(syncfs_count == 1 && fdatasync_count == 1);
+
+	/* Of a syncfs that fails it is not known whom it concerns: each file is asked. */
+	syncfs_error = EIO;
+	group_sync(shard, first, &group);
+	ensure(group.all.failed == 0);
+	ensure(syncfs_count == 1 && fdatasync_count == 1 + GROUP);
+
+	/* syncfs has told what went wrong with a file to somebody else: the file tells it still. */
+	write_out_error = EIO;
+	group_sync(shard, first, &group);
+	ensure(group.all.failed == 1);
+	ensure(syncfs_count == 1 && fdatasync_count == 1);
+	group_sync(shard, first, &group);
+	ensure(group.all.failed == 1); /* and does not forget */
+
+	/* Others' bytes make it dear: then it is not used for a while. */
+	struct device_syncs *syncs = &linux_file_of(first)->device->syncs;
+	pthread_mutex_lock(&syncs->lock);
+	syncs->group_not_before_ns = UINT64_MAX;
+	pthread_mutex_unlock(&syncs->lock);
+	syncfs_count = 0;
+	for (unsigned i = 0; i < GROUP; i++)
+		file_sync(shard, &group.all.each[i].op, group.files[i]);
+	group.all.done = SYNCS - GROUP;
+	while (group.all.done < SYNCS)
+		fiber_wait(shard);
+	ensure(syncfs_count == 0);
+	for (unsigned i = 0; i < GROUP; i++)
+		file_unref(group.files[i]);
+	file_unref(first);
+}
+
+/* Many files that wait cost one syncfs; each is told of its own failures, and of no others'. */
+Test(linux_files, files_that_wait_are_synced_together, .timeout = 30)
+{
+	test_run(group_syncs, 0);
 }
 
 static void failed_sync(struct shard *shard, struct test *test)

@@ -40,6 +40,29 @@ int pool_init(struct pool *pool, const char *name, unsigned thread_max);
 void pool_done(struct pool *pool);
 void pool_submit(struct pool *pool, struct task *task);
 
+/* On one device at most so many syncs run at a time. */
+enum { SYNC_WORKERS = 4 };
+
+/* The files of a device that wait for a sync, and what is known of how long one takes: syncs.c. */
+struct device_syncs {
+	pthread_mutex_t lock;
+	struct list waiting; /* linux_files by sync_node, each with a reference */
+	unsigned waiting_count;
+	struct sync_worker {
+		struct task task; /* given to the disk threads, or */
+		struct list_node node; /* in `idle` */
+		struct device *device;
+	} workers[SYNC_WORKERS];
+	struct list idle;
+	unsigned queued, running; /* workers that wait for a disk thread, and that sync */
+	bool has_group;		  /* syncfs may stand for many fdatasyncs here */
+	bool group_runs;
+	uint64_t single_ns, group_ns; /* averages: an fdatasync among others, a syncfs; 0: unknown */
+	uint64_t single_measured_ns, group_measured_ns, group_not_before_ns;
+	uint64_t believed_ns; /* how long a measurement is */
+	unsigned regret_factor, gathered;
+};
+
 /*
  * A block device (or what st_dev calls one), and how many bytes written through us may not have
  * reached it yet.
@@ -57,6 +80,7 @@ struct device {
 	bool has_failures;     /* atomic: some file could not be written out; set under the lock */
 	struct list failures;  /* struct write_out_failure: which, and why */
 	int failure_of_all;    /* a negative errno when there was no memory to say which */
+	struct device_syncs syncs;
 };
 
 struct linux_file {
@@ -73,9 +97,13 @@ struct linux_file {
 	struct list_node dirty_node; /* under the device's lock */
 	pthread_mutex_t lock;	     /* for the rest */
 	struct list writes;	     /* file_ops that wait for a disk thread, in order */
-	struct list syncs;	     /* file_ops that wait for the next fdatasync */
-	bool is_writing, is_syncing; /* the task is queued or runs; it holds a reference */
-	struct task write_task, sync_task, close_task;
+	struct list syncs;	     /* file_ops that wait for the next sync */
+	bool is_writing;	     /* write_task is queued or runs; it holds a reference */
+	bool is_syncing;	     /* waits for the device's next sync, or has its part in one */
+	struct task write_task, close_task;
+	struct list_node sync_node;  /* while is_syncing: under the lock of the device's syncs */
+	struct list syncs_served;    /* by the sync that runs; the thread's that runs it, as */
+	uint64_t sync_bytes;	     /* what it will make clean */
 };
 
 struct machine {
@@ -151,6 +179,8 @@ static inline struct linux_file *linux_file_of(struct file *file)
 {
 	return container_of(file, struct linux_file, file);
 }
+/* From a disk thread: answers OP on its shard. */
+void file_op_deliver(struct file_op *op, int64_t result);
 /* Reads until SIZE or the end; may block. Bytes or a negative errno. */
 int64_t file_read_blocking(int fd, void *buffer, size_t size, uint64_t offset);
 
@@ -160,8 +190,8 @@ int path_op_run(struct file_op *op);
 /* dirty.c */
 int devices_init(struct machine *machine);
 void devices_done(struct machine *machine);
-/* The device of a file's st_dev; NULL when memory is out. */
-struct device *device_find(struct machine *machine, uint64_t id);
+/* The device of a file's st_dev, where FD lies; NULL when memory is out. */
+struct device *device_find(struct machine *machine, uint64_t id, int fd);
 bool device_has_room(const struct device *device, uint64_t size);
 /* SIZE bytes of FILE were written. */
 void dirty_add(struct linux_file *file, uint64_t size);
@@ -174,6 +204,11 @@ void dirty_forget(struct linux_file *file);
 /* Why bytes of the file may never reach the device, whatever descriptor they were written through: a
  * negative errno, or 0. */
 int file_write_out_error(struct linux_file *file);
+
+/* syncs.c: FD is any file of the device */
+void device_syncs_init(struct device *device, int fd);
+void device_syncs_done(struct device *device);
+void file_op_sync_submit(struct linux_file *file, struct file_op *op);
 
 /* sockets.c, send.c, listeners.c */
 int linux_listener_open(struct shard *shard, const struct address *address,
