@@ -13,8 +13,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "runtime/linux/internal.h"
@@ -144,6 +146,22 @@ static void device_write_out_run(struct shard *none, struct task *task)
 	pool_submit(&device->machine->disk, &device->write_out);
 }
 
+/* What the kind of the file system says; of one that is not known nothing is promised. */
+static void device_system_know(struct device *device, int fd)
+{
+	struct statfs system;
+	bool is_ext4;
+
+	if (fstatfs(fd, &system) != 0)
+		system.f_type = 0;
+	is_ext4 = system.f_type == EXT4_SUPER_MAGIC;
+	device->in_memory = system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC;
+	device->tells_status_at_once = device->in_memory || is_ext4 ||
+				       system.f_type == XFS_SUPER_MAGIC ||
+				       system.f_type == BTRFS_SUPER_MAGIC;
+	device_syncs_init(device, is_ext4);
+}
+
 struct device *device_find(struct machine *machine, uint64_t id, int fd)
 {
 	struct device *device;
@@ -163,7 +181,7 @@ struct device *device_find(struct machine *machine, uint64_t id, int fd)
 	pthread_mutex_init(&device->lock, NULL);
 	list_init(&device->dirty_files);
 	list_init(&device->failures);
-	device_syncs_init(device, fd);
+	device_system_know(device, fd);
 	list_push_back(&machine->devices, &device->node);
 out:
 	pthread_mutex_unlock(&machine->devices_lock);

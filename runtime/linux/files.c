@@ -8,11 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "runtime/linux/internal.h"
@@ -334,13 +332,12 @@ static int64_t file_op_open(struct machine *machine, struct file_op *op)
 {
 	int fd = file_open_descriptor(op->ask.path, (unsigned)op->ask.flags);
 	struct stat status;
-	struct statfs system;
 
 	if (fd < 0)
 		return fd;
 	struct linux_file *file = calloc(1, sizeof(*file));
 	int error = file ? 0 : -ENOMEM;
-	if (!error && (fstat(fd, &status) != 0 || fstatfs(fd, &system) != 0))
+	if (!error && fstat(fd, &status) != 0)
 		error = -errno;
 	if (!error) {
 		file->device = device_find(machine, status.st_dev, fd);
@@ -356,7 +353,7 @@ static int64_t file_op_open(struct machine *machine, struct file_op *op)
 	file->fd = fd;
 	file->number = status.st_ino;
 	file->has_nowait = true;
-	file->in_memory = system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC;
+	file->in_memory = file->device->in_memory;
 	pthread_mutex_init(&file->lock, NULL);
 	pthread_mutex_init(&file->sync_lock, NULL);
 	list_init(&file->writes);
@@ -420,6 +417,12 @@ void linux_file_submit(struct shard *shard, struct file_op *op)
 	case FILE_OP_SYNC:
 		file_op_sync_submit(linux_file_of(op->ask.file), op);
 		break;
+	case FILE_OP_STATUS:
+		if (linux_file_of(op->ask.file)->device->tells_status_at_once) {
+			file_op_complete(op, file_op_status(linux_file_of(op->ask.file), op));
+			break;
+		}
+		/* fall through */
 	default:
 		file_op_hand_over(op, &shard->machine->disk, file_op_rare_run);
 	}

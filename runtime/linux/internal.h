@@ -71,6 +71,8 @@ struct device {
 	struct list_node node;
 	struct machine *machine;
 	uint64_t id;	      /* st_dev */
+	bool in_memory;	      /* a file system without a disk */
+	bool tells_status_at_once; /* fstat of an open file never waits */
 	uint64_t dirty_bytes; /* atomic: the sum over its files, and over what is being written out
 			       */
 	pthread_mutex_t lock;
@@ -205,8 +207,8 @@ void dirty_forget(struct linux_file *file);
  * negative errno, or 0. */
 int file_write_out_error(struct linux_file *file);
 
-/* syncs.c: FD is any file of the device */
-void device_syncs_init(struct device *device, int fd);
+/* syncs.c */
+void device_syncs_init(struct device *device, bool is_ext4);
 void device_syncs_done(struct device *device);
 void file_op_sync_submit(struct linux_file *file, struct file_op *op);
 

@@ -85,11 +85,12 @@ void pool_submit(struct pool *pool, struct task *task)
 	pthread_mutex_lock(&pool->lock);
 	list_push_back(&pool->tasks, &task->node);
 	pool->task_count++;
-	pthread_cond_signal(&pool->more);
 	/* Those idle may have been signalled for earlier tasks already. Without a new thread the
 	 * running ones get there later. */
 	if (pool->task_count > pool->idle_count && pool->thread_count < pool->thread_max &&
 		!pool->stopping)
 		pool_thread_start(pool);
 	pthread_mutex_unlock(&pool->lock);
+	/* Who is woken must not find the lock taken: that would be two switches more. */
+	pthread_cond_signal(&pool->more);
 }

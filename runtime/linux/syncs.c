@@ -12,11 +12,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "runtime/linux/internal.h"
@@ -34,24 +32,23 @@ enum {
 };
 
 /*
- * Whether an error of syncfs can get lost. Since Linux 5.17 it reports what the file system says of its
+ * Whether no error of syncfs can get lost. Since Linux 5.17 it reports what the file system says of its
  * journal. Of ext4 it is known that the device's own cache is flushed in any case, also when there is
  * nothing to commit.
  */
-static bool syncfs_is_trusted(int fd)
+static bool syncfs_is_trusted(bool is_ext4)
 {
 	struct utsname name;
-	struct statfs system;
 	unsigned major, minor;
 
-	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-	       (major > 5 || (major == 5 && minor >= 17)) && fstatfs(fd, &system) == 0 &&
-	       system.f_type == EXT4_SUPER_MAGIC;
+	return is_ext4 && uname(&name) == 0 &&
+	       sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 5 || (major == 5 && minor >= 17));
 }
 
 static void sync_worker_run(struct shard *none, struct task *task);
 
-void device_syncs_init(struct device *device, int fd)
+void device_syncs_init(struct device *device, bool is_ext4)
 {
 	struct device_syncs *syncs = &device->syncs;
 
@@ -65,7 +62,7 @@ void device_syncs_init(struct device *device, int fd)
 	}
 	syncs->regret_factor = 1;
 	syncs->believed_ns = BELIEVED_NS;
-	syncs->has_group = syncfs_is_trusted(fd);
+	syncs->has_group = syncfs_is_trusted(is_ext4);
 }
 
 void device_syncs_done(struct device *device)
@@ -130,18 +127,22 @@ static bool sync_may_begin(const struct device_syncs *syncs)
 	       (begun == 0 || !group_is_cheaper(syncs, syncs->gathered / GATHERED_ONE));
 }
 
-/* Hands as many workers to the disk threads as there is work for now. */
-static void syncs_start(struct device *device)
+/* Unlocks, and hands as many workers to the disk threads as there is work for now. */
+static void syncs_unlock_and_start(struct device *device)
 {
 	struct device_syncs *syncs = &device->syncs;
+	struct list_node *node;
+	struct list start;
 
+	list_init(&start);
 	while (syncs->queued < syncs->waiting_count && sync_may_begin(syncs)) {
-		struct sync_worker *worker =
-			container_of(list_pop_front(&syncs->idle), struct sync_worker, node);
-
+		list_push_back(&start, list_pop_front(&syncs->idle));
 		syncs->queued++;
-		pool_submit(&device->machine->disk, &worker->task);
 	}
+	pthread_mutex_unlock(&syncs->lock);
+	while ((node = list_pop_front(&start)))
+		pool_submit(&device->machine->disk,
+			&container_of(node, struct sync_worker, node)->task);
 }
 
 static void sync_wait_add(struct device_syncs *syncs, struct linux_file *file)
@@ -164,8 +165,7 @@ void file_op_sync_submit(struct linux_file *file, struct file_op *op)
 	file_ref(&file->file);
 	pthread_mutex_lock(&syncs->lock);
 	sync_wait_add(syncs, file);
-	syncs_start(file->device);
-	pthread_mutex_unlock(&syncs->lock);
+	syncs_unlock_and_start(file->device);
 }
 
 /* ---- a file's part; on a disk thread, without the device's lock ---- */
@@ -320,6 +320,5 @@ static void sync_worker_run(struct shard *none, struct task *task)
 		}
 	}
 	list_push_back(&syncs->idle, &worker->node);
-	syncs_start(device);
-	pthread_mutex_unlock(&syncs->lock);
+	syncs_unlock_and_start(device);
 }
