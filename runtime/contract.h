@@ -34,7 +34,7 @@ char *contract_path(const struct contract *contract, const char *name);
 		shards_timers_move_and_stop, 1) entry(shards_clock_stands_still_in_a_step,         \
 		1) entry(shards_entropy_differs, 1) entry(shards_messages_keep_their_order,        \
 		2) entry(shards_ping_pong, 4) entry(shards_offload, 2) entry(fibers_wait_and_wake, \
-		1) entry(fibers_many, 1) entry(files_write_read_sync, 1) entry(files_errors,       \
+		1) entry(fibers_many, 1) entry(files_write_read_sync, 1) entry(files_many_are_synced, 1) entry(files_errors,       \
 		1) entry(files_names, 1) entry(files_writes_keep_their_order,                      \
 		1) entry(files_replace, 1) entry(files_lock, 1) entry(sockets_echo,                \
 		1) entry(sockets_move_to_another_shard, 3) entry(sockets_send_slices, 1)           \

@@ -1,5 +1,6 @@
 /* Files and names, mostly as fibers. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "runtime/contract.h"
@@ -53,6 +54,47 @@ static void write_read_sync(struct shard *shard, void *argument)
 void files_write_read_sync(struct shard *shard, void *argument)
 {
 	ensure(fiber_start(shard, write_read_sync, argument) == 0);
+}
+
+enum { SYNCED_FILES = 24, SYNCED_ROUNDS = 8 };
+
+struct synced_files {
+	struct contract *contract;
+	unsigned begun, done;
+};
+
+static void write_and_sync(struct shard *shard, void *argument)
+{
+	struct synced_files *all = argument;
+	char name[16], back[SYNCED_ROUNDS];
+	struct file *file;
+
+	snprintf(name, sizeof(name), "synced-%u", all->begun++);
+	char *path = contract_path(all->contract, name);
+	ensure(fiber_open(shard, path, FILE_READ | FILE_WRITE | FILE_CREATE, &file) == 0);
+	for (unsigned i = 0; i < SYNCED_ROUNDS; i++) {
+		ensure(fiber_write(shard, file, name + 7, 1, i) == 0);
+		ensure(fiber_sync(shard, file) == 0);
+	}
+	ensure(fiber_read(shard, file, back, sizeof(back), 0) == SYNCED_ROUNDS);
+	for (unsigned i = 0; i < SYNCED_ROUNDS; i++)
+		ensure(back[i] == name[7]);
+	file_unref(file);
+	free(path);
+	if (++all->done == SYNCED_FILES) {
+		free(all);
+		machine_exit(shard, 0);
+	}
+}
+
+/* Syncs of many files at a time: each is answered, again and again. */
+void files_many_are_synced(struct shard *shard, void *argument)
+{
+	struct synced_files *all = calloc(1, sizeof(*all));
+
+	all->contract = argument;
+	for (unsigned i = 0; i < SYNCED_FILES; i++)
+		ensure(fiber_start(shard, write_and_sync, all) == 0);
 }
 
 static void errors(struct shard *shard, void *argument)
