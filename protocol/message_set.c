@@ -318,3 +318,43 @@ int message_set_down_convert(struct compress_context *context, const uint8_t *da
 	*ret_converted = position;
 	return 0;
 }
+
+int message_set_rewrap(struct compress_context *context, const uint8_t *data,
+	const struct batch_header *header, uint64_t decompressed_limit,
+	bool (*keep)(
+		void *argument, const struct batch_header *header, const struct record *record),
+	void *argument, struct record_buffer *out)
+{
+	struct down_conversion to = {
+		.context = context,
+		.header = header,
+		.out = out,
+		.first_offset = INT64_MIN,
+		.magic = header->magic,
+		.type_attribute = header->magic > 0 &&
+						  batch_timestamp_type(header) == TIMESTAMP_LOG_APPEND
+					  ? BATCH_LOG_APPEND_TIME
+					  : 0,
+	};
+	size_t before = out->size;
+	struct batch_records records;
+	struct record record;
+	int result;
+
+	ensure(header->magic <= 1);
+	result = batch_records_begin(
+		&records, context, data, header, BATCH_RECORDS_WHOLE, decompressed_limit);
+	if (result)
+		return result;
+	while ((result = batch_records_next(&records, &record)) > 0) {
+		result = keep(argument, header, &record) ? record_down_convert(&to, &record) : 0;
+		if (result)
+			break;
+	}
+	batch_records_end(&records);
+	if (result == 0 && to.started)
+		result = wrapper_end(&to);
+	if (result)
+		out->size = before;
+	return result;
+}

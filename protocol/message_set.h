@@ -47,3 +47,14 @@ int message_write(struct record_buffer *out, uint8_t magic, uint8_t attributes, 
 int message_set_down_convert(struct compress_context *context, const uint8_t *data, size_t size,
 	uint8_t to_magic, int64_t first_offset, uint64_t decompressed_limit,
 	struct record_buffer *out, size_t *ret_converted);
+
+/*
+ * What compaction leaves of a compressed batch of magic 0 or 1: a wrapper of the same codec with the records that
+ * KEEP says yes to, behind what OUT holds; nothing when there are none. 0; errors of batch_records, -ENOBUFS; OUT
+ * is as before then.
+ */
+int message_set_rewrap(struct compress_context *context, const uint8_t *data,
+	const struct batch_header *header, uint64_t decompressed_limit,
+	bool (*keep)(
+		void *argument, const struct batch_header *header, const struct record *record),
+	void *argument, struct record_buffer *out);
