@@ -435,7 +435,7 @@ int index_file_create(struct index_file *index, int32_t size_bytes)
 	struct file *file;
 	int error;
 
-	index_path(index, LOG_FILE_LIVE, path);
+	index_path(index, segment->state, path);
 	error = fiber_open(
 		shard, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
 	if (error)

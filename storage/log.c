@@ -13,6 +13,9 @@ void log_config_init(struct log_config *config)
 	*config = (struct log_config){
 		.segment_size_bytes = 1 << 30,
 		.segment_ms = 7ll * 24 * 3600 * 1000,
+		.max_compaction_lag_ms = INT64_MAX,
+		.delete_retention_ms = 24ll * 3600 * 1000,
+		.min_cleanable_dirty_ratio = 0.5,
 		.segment_index_size_bytes = 10 << 20,
 		.index_interval_bytes = 4096,
 		.retention_ms = 7ll * 24 * 3600 * 1000,
@@ -293,6 +296,19 @@ void log_segment_remove(struct log *log, uint32_t index)
 	memmove(log->segments + index, log->segments + index + 1,
 		(log->segment_count - index - 1) * sizeof(struct segment *));
 	log->segment_count--;
+	log->generation++;
+}
+
+void log_segments_replace(struct log *log, uint32_t from, uint32_t count, struct segment *segment)
+{
+	ensure(count > 0 && from + count < log->segment_count);
+	for (uint32_t i = 0; i < count; i++)
+		log->closed_size_bytes -= log->segments[from + i]->tail.size;
+	log->segments[from] = segment;
+	log->closed_size_bytes += segment->tail.size;
+	memmove(log->segments + from + 1, log->segments + from + count,
+		(log->segment_count - from - count) * sizeof(struct segment *));
+	log->segment_count -= count - 1;
 	log->generation++;
 }
 

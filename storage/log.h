@@ -68,6 +68,40 @@ void log_store_free(struct log_store *store);
 void log_store_folder_fail(struct log_store *store, const char *folder);
 struct shard *log_store_shard(const struct log_store *store);
 
+/* ---- compaction ---- */
+
+/* What came of compacting a log once. */
+struct log_cleaning {
+	int error; /* 0; a negative errno; BATCH_ERROR_CORRUPT and others: not tried again */
+	int64_t from_offset, to_offset; /* what had not been compacted before */
+	uint64_t read_bytes, written_bytes;
+	uint64_t records_read, records_kept;
+	uint32_t segments_before, segments_after;
+	uint64_t duration_ns;
+};
+
+/* log.cleaner.*: one log of a store is compacted at a time, and THREADS of the node. */
+struct log_cleaner_options {
+	bool enabled;
+	uint32_t threads; /* at least 1 */
+	uint64_t dedupe_buffer_bytes; /* for the keys of all that are compacted at a time */
+	uint32_t io_buffer_bytes;     /* likewise */
+	double io_buffer_load_factor;
+	double io_bytes_per_second; /* likewise */
+	int64_t backoff_ms;
+	uint32_t *running; /* atomic: how many logs of the node are being compacted; NULL: of the store alone */
+	/* Each time a log was compacted; after failures when the reason is another than the last time. */
+	void (*cleaned)(void *argument, struct log *log, const struct log_cleaning *cleaning);
+	void *argument;
+};
+
+/* From now on; without it nothing is compacted. */
+void log_store_cleaner_set(struct log_store *store, const struct log_cleaner_options *options);
+/* Compacted up to there, for cleaner-offset-checkpoint; 0: never. */
+int64_t log_clean_end(const struct log *log);
+/* It was given up on: it has damaged batches, or others that make no sense. */
+bool log_is_uncleanable(const struct log *log);
+
 /* ---- configuration ---- */
 
 /* The topic's settings, resolved. Kafka's names stand beside those that differ. */
@@ -90,6 +124,9 @@ struct log_config {
 	int32_t compression_level; /* of that codec; LOG_COMPRESSION_LEVEL_STANDARD: Kafka's default
 				   */
 	bool compact;		  /* cleanup.policy has "compact": records need keys */
+	int64_t min_compaction_lag_ms, max_compaction_lag_ms;
+	int64_t delete_retention_ms; /* of tombstones, from when they are first compacted on */
+	double min_cleanable_dirty_ratio;
 	bool delete_old;	  /* cleanup.policy has "delete": retention applies */
 	bool preallocate;
 };
@@ -116,6 +153,7 @@ struct log_open {
 	int64_t recovery_point; /* of the checkpoint files; 0 when not listed */
 	int64_t log_start;
 	int64_t high_watermark;
+	int64_t clean_end; /* cleaner-offset-checkpoint; 0 when not listed */
 	bool durable_appends; /* they are asked for as durable: what recovery finds is synced before
 				 it is shown. As with flush.messages */
 	const bool *no_room; /* atomic: while it is true appends are refused as by a full disk, which

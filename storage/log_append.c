@@ -263,8 +263,11 @@ static bool roll_is_due(const struct log *log, uint32_t size, const struct appen
 	const struct segment *active = log_active(log);
 	const struct segment_tail *tail = &log->accepted;
 	uint32_t capacities[INDEX_KINDS];
-	int64_t waited_ms;
+	int64_t waited_ms, segment_ms = log->config.segment_ms;
 
+	/* What is active is not compacted. */
+	if (log->config.compact && log->config.max_compaction_lag_ms > 0)
+		segment_ms = min_of(segment_ms, log->config.max_compaction_lag_ms);
 	log_index_capacities(log, capacities);
 	if ((int64_t)tail->size > (int64_t)log->config.segment_size_bytes - size)
 		return true;
@@ -272,7 +275,7 @@ static bool roll_is_due(const struct log *log, uint32_t size, const struct appen
 		waited_ms = tail->first_timestamp >= 0
 				    ? span->max_timestamp - tail->first_timestamp
 				    : shard_wall_ms(log->shard) - active->created_ms;
-		if (waited_ms > log->config.segment_ms - active->jitter_ms)
+		if (waited_ms > segment_ms - active->jitter_ms)
 			return true;
 		if (tail->offset_entries >= capacities[INDEX_OFFSET] ||
 			tail->time_entries + 1 >= capacities[INDEX_TIME])

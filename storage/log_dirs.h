@@ -33,6 +33,7 @@ struct log_dir {
 				     next start has to look at it again: no clean mark */
 	int64_t broker_epoch;	  /* of that stop; -1 */
 	uint32_t partition_count; /* atomic: found or placed here */
+	uint64_t clean_ends_hash; /* of cleaner-offset-checkpoint, as it was written last; 0 */
 	struct file *lock;
 	char *lock_path;
 };
@@ -43,8 +44,8 @@ struct log_dir_entry {
 	int32_t partition;
 	struct uuid topic_id; /* of partition.metadata; zero when there is none */
 	uint32_t dir;
-	int64_t recovery_point, log_start,
-		high_watermark; /* of the checkpoints; 0 when not listed */
+	int64_t recovery_point, log_start, high_watermark,
+		clean_end; /* of the checkpoints; 0 when not listed */
 	bool is_future; /* the unfinished copy of a replica that moves to this directory */
 	bool is_gone; /* set aside, or taken: by its partition, which may be deleted later */
 };
@@ -132,11 +133,12 @@ struct log_row {
 	int32_t partition;
 	uint32_t dir;
 	int64_t recovery_point, log_start, high_watermark;
+	int64_t clean_end; /* cleaner-offset-checkpoint lists only logs that were compacted */
 	bool log_start_moved; /* log-start-offset-checkpoint lists only logs whose files do not
 				 tell the start */
 	uint64_t size_bytes;
 };
-/* (fiber) Replaces the three checkpoint files of every directory that is online. The first error;
+/* (fiber) Replaces the four checkpoint files of every directory that is online. The first error;
  * FAILED is told of each directory whose disk refused. */
 int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
 	const struct log_row *rows, uint32_t count,

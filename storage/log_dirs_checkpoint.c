@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "runtime/fiber.h"
+#include "runtime/hash.h"
 #include "storage/checkpoint_file.h"
 #include "storage/log_dirs_internal.h"
 
@@ -18,6 +19,7 @@ enum checkpoint_kind {
 	CHECKPOINT_RECOVERY_POINT,
 	CHECKPOINT_LOG_START,
 	CHECKPOINT_HIGH_WATERMARK,
+	CHECKPOINT_CLEAN_END,
 	CHECKPOINT_COUNT
 };
 
@@ -25,12 +27,14 @@ static const char *const checkpoint_names[CHECKPOINT_COUNT] = {
 	[CHECKPOINT_RECOVERY_POINT] = RECOVERY_POINT_FILE,
 	[CHECKPOINT_LOG_START] = LOG_START_FILE,
 	[CHECKPOINT_HIGH_WATERMARK] = HIGH_WATERMARK_FILE,
+	[CHECKPOINT_CLEAN_END] = CLEANER_FILE,
 };
 
 static int64_t *checkpoint_field(struct log_dir_entry *entry, enum checkpoint_kind kind)
 {
 	return kind == CHECKPOINT_RECOVERY_POINT ? &entry->recovery_point
 	       : kind == CHECKPOINT_LOG_START	 ? &entry->log_start
+	       : kind == CHECKPOINT_CLEAN_END	 ? &entry->clean_end
 						 : &entry->high_watermark;
 }
 
@@ -93,6 +97,7 @@ static int64_t row_offset(const struct log_row *row, enum checkpoint_kind kind)
 {
 	return kind == CHECKPOINT_RECOVERY_POINT ? row->recovery_point
 	       : kind == CHECKPOINT_LOG_START	 ? row->log_start
+	       : kind == CHECKPOINT_CLEAN_END	 ? row->clean_end
 						 : row->high_watermark;
 }
 
@@ -109,16 +114,25 @@ static int dir_write_checkpoint(struct shard *shard, struct log_dirs *dirs, uint
 		goto out;
 	for (uint32_t i = 0; i < count; i++) {
 		if (rows[i].dir != index ||
-			(kind == CHECKPOINT_LOG_START && !rows[i].log_start_moved))
+			(kind == CHECKPOINT_LOG_START && !rows[i].log_start_moved) ||
+			(kind == CHECKPOINT_CLEAN_END && rows[i].clean_end == 0))
 			continue;
 		list[filled++] = (struct checkpoint_topic_offset){.topic = rows[i].topic,
 			.partition = rows[i].partition,
 			.offset = row_offset(&rows[i], kind)};
 	}
 	struct str text = checkpoint_topic_offsets_format(&arena, list, filled);
+	uint64_t hash = 0;
 	if (text.size < 0)
 		goto out;
-	error = log_dir_replace(shard, &dirs->dirs[index], checkpoint_names[kind], text);
+	/* Compactions are rare: this one is seldom another than the last. */
+	if (kind == CHECKPOINT_CLEAN_END)
+		hash = hash_bytes(text.data, (size_t)text.size, 1);
+	error = 0;
+	if (kind != CHECKPOINT_CLEAN_END || hash != dirs->dirs[index].clean_ends_hash)
+		error = log_dir_replace(shard, &dirs->dirs[index], checkpoint_names[kind], text);
+	if (error == 0 && kind == CHECKPOINT_CLEAN_END)
+		dirs->dirs[index].clean_ends_hash = hash;
 out:
 	arena_done(&arena);
 	free(list);
@@ -175,7 +189,8 @@ void log_dirs_write_log_starts(struct shard *shard, struct log_dirs *dirs,
 /* What is not listed is 0. */
 static bool entry_is_listed(const struct log_dir_entry *entry)
 {
-	return entry->recovery_point != 0 || entry->log_start != 0 || entry->high_watermark != 0;
+	return entry->recovery_point != 0 || entry->log_start != 0 || entry->high_watermark != 0 ||
+	       entry->clean_end != 0;
 }
 
 int log_dirs_forget_gone(struct shard *shard, struct log_dirs *dirs,
@@ -198,6 +213,7 @@ int log_dirs_forget_gone(struct shard *shard, struct log_dirs *dirs,
 				.recovery_point = entry->recovery_point,
 				.log_start = entry->log_start,
 				.high_watermark = entry->high_watermark,
+				.clean_end = entry->clean_end,
 				.log_start_moved = entry->log_start != 0};
 		else
 			lists_gone = lists_gone || entry_is_listed(entry);

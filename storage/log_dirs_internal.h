@@ -49,5 +49,5 @@ struct entry_node *log_dirs_entry_in(
 	const struct log_dirs *dirs, uint32_t index, struct str topic, int32_t partition);
 /* (fiber) What a directory's checkpoints say of its entries. */
 int log_dir_read_checkpoints(struct shard *shard, struct log_dirs *dirs, uint32_t index);
-/* (fiber) Kafka keeps an empty one before anything was compacted. */
+/* (fiber) Kafka keeps an empty one before there are any checkpoints. */
 int log_dir_make_cleaner_checkpoint(struct shard *shard, const struct log_dir *dir);

@@ -230,6 +230,7 @@ static void stray_is_set_aside(struct fixture *fixture)
 	must_eq(taken->dir, 1);
 	/* Its checkpoint is that of its directory. */
 	must_eq(taken->recovery_point, 22);
+	must_eq(taken->clean_end, 9);
 	/* Once: a topic made later in its name has nothing from the start. */
 	must_eq(log_dirs_take(dirs, STR("a"), 0), NULL);
 	log_dirs_free(dirs);
@@ -242,6 +243,8 @@ Test(log_dirs, folders_of_one_name_are_told_apart_by_their_topic)
 	put_partition("d2/a-0", &topic_b);
 	put("d1/recovery-point-offset-checkpoint", "0\n1\na 0 11\n");
 	put("d2/recovery-point-offset-checkpoint", "0\n1\na 0 22\n");
+	put("d1/cleaner-offset-checkpoint", "0\n1\na 0 7\n");
+	put("d2/cleaner-offset-checkpoint", "0\n1\na 0 9\n");
 	run(stray_is_set_aside);
 	must_not(exists("d1/a-0/partition.metadata"));
 	must(exists("d2/a-0/partition.metadata"));

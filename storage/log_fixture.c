@@ -34,6 +34,7 @@ static void program_fiber(struct shard *shard, void *argument)
 		.recovery_point = fixture->recovery_point,
 		.log_start = fixture->log_start,
 		.high_watermark = fixture->high_watermark,
+		.clean_end = fixture->clean_end,
 	};
 
 	fixture->shard = shard;

@@ -37,7 +37,7 @@ struct fixture {
 	void (*body)(struct fixture *fixture);
 	void *argument;
 	bool clean; /* what the log is told at opening */
-	int64_t recovery_point, log_start, high_watermark;
+	int64_t recovery_point, log_start, high_watermark, clean_end;
 	struct log_config config;
 	struct log_store_options options;
 	bool closes; /* cleanly, at the end */

@@ -169,6 +169,9 @@ int opening_settle(struct opening *opening)
 			name.state == LOG_FILE_LIVE && name.kind != LOG_FILE_SNAPSHOT)
 			error = leftover_remove(opening, file);
 	}
+	/* What was covered must not come back beside what covers it. */
+	if (!error && swap_to >= 0)
+		error = fiber_sync_folder(log->shard, log->path);
 	for (uint32_t i = 0; !error && i < opening->listing->count; i++) {
 		name = log_file_name_parse(opening->listing->entries[i].name);
 		if (name.state != LOG_FILE_SWAP || name.base_offset < 0 ||

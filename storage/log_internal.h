@@ -48,6 +48,10 @@ struct log_store {
 	struct timer housekeeping;
 	bool housekeeping_runs, freed;
 	uint64_t next_retention_ns, next_expiry_ns;
+	struct log_cleaner_options cleaner; /* see log_cleaner.c */
+	struct timer cleaner_timer;
+	bool cleaner_runs;
+	struct compress_context *cleaner_compress;
 };
 
 /* A buffer for reading what may be damaged, from one recovery to the next. */
@@ -145,6 +149,9 @@ struct log {
 	uint32_t generation; /* counts what may invalidate places in segments: truncation, deletion
 			      */
 	bool closing, loading;
+	int64_t clean_end; /* compacted up to here (cleaner-offset-checkpoint); 0: never */
+	int clean_error;   /* of the last attempt to compact it */
+	bool uncleanable;  /* its bytes are damaged, or make no sense: no more attempts */
 	bool end_is_gap; /* a truncation in the middle of a batch: the last batch ends before the
 			    log end */
 };
@@ -185,6 +192,8 @@ int64_t log_segment_floor(const struct log *log, int64_t offset);
 int64_t log_segment_end(const struct log *log, uint32_t index);
 int log_segment_add(struct log *log, struct segment *segment);
 void log_segment_remove(struct log *log, uint32_t index);
+/* SEGMENT takes the place of COUNT closed ones; references go along. */
+void log_segments_replace(struct log *log, uint32_t from, uint32_t count, struct segment *segment);
 void log_index_capacities(const struct log *log, uint32_t capacities[INDEX_KINDS]);
 /* The folder has failed with ERROR (a negative errno): the owner hears of it, everything in flight
  * fails. */
@@ -330,6 +339,43 @@ void log_quiesce(struct log *log);
  * unlinked after file.delete.delay.ms. At least one segment stays.
  */
 int log_segments_delete(struct log *log, uint32_t from, uint32_t to);
+/* (fiber) Renames the files of a segment that is in the log no more; they are unlinked after
+ * file.delete.delay.ms. On the disk the records go first. */
+int log_segment_files_bury(struct segment *segment);
+
+/* ---- log_clean.c ---- */
+
+/* What could be compacted now. */
+struct log_cleanable {
+	int64_t first_dirty; /* compacted before */
+	int64_t end;	     /* where a segment begins that must not be touched */
+	uint64_t clean_bytes, dirty_bytes;
+	bool is_late; /* max.compaction.lag.ms has passed */
+};
+
+struct log_clean {
+	struct log_cleanable range;
+	int64_t now_ms; /* what delete horizons are measured by */
+	uint64_t map_bytes;
+	uint32_t io_buffer_bytes;
+	double load_factor;
+	double bytes_per_second;
+	struct compress_context *compress;
+};
+
+/* (fiber) 0; -EAGAIN when the log changes too quickly; or the errno of what could not be read. */
+int log_cleanable(struct log *log, struct log_cleanable *ret);
+/*
+ * (fiber) Compacts it, or the part that the map has room for. 0; -ECANCELED: the log is closed, was truncated or
+ * had segments deleted meanwhile, or is not compacted any more; BATCH_ERROR_CORRUPT and others: it was marked as
+ * uncleanable; -ENOSPC and what else may pass; other errnos have failed the folder. The old or the new segments
+ * stand in any case.
+ */
+int log_clean(struct log *log, const struct log_clean *ask, struct log_cleaning *ret);
+
+/* ---- log_cleaner.c ---- */
+
+void log_cleaner_done(struct log_store *store);
 
 /* ---- log_roll.c ---- */
 

@@ -144,6 +144,9 @@ static int log_load(struct opening *opening)
 		error = active_segment_ready(active);
 	if (error)
 		return error;
+	/* The start of a log that lost its end, or was made anew. */
+	if (log->clean_end > end)
+		log->clean_end = 0;
 	/* Perhaps nothing of it was ever synced, not even its names. What the recovery point says may
 	 * be of another log of this name, deleted since; and what recovery shows may have to be on
 	 * the disk. */
@@ -210,6 +213,7 @@ static struct log *log_new(struct log_store *store, const struct log_open *ask)
 	log->folder = ask->folder;
 	log->config = ask->config;
 	log->partition = ask->partition;
+	log->clean_end = ask->clean_end;
 	log->flush_timer.fire = log_flush_due;
 	list_init(&log->queued);
 	list_init(&log->flying);

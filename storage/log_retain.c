@@ -9,7 +9,7 @@
 
 /* ---- segments ---- */
 
-static int files_rename(struct segment *segment)
+int log_segment_files_bury(struct segment *segment)
 {
 	static const enum log_file_kind kinds[] = {LOG_FILE_DATA, LOG_FILE_OFFSET_INDEX,
 		LOG_FILE_TIME_INDEX, LOG_FILE_TRANSACTION_INDEX};
@@ -59,7 +59,7 @@ int log_segments_delete(struct log *log, uint32_t from, uint32_t to)
 			log_drain_wait(log);
 		/* After a failure the others keep their names, so that there is no gap. */
 		if (!error)
-			error = files_rename(doomed[i]);
+			error = log_segment_files_bury(doomed[i]);
 		if (!error)
 			error = log_snapshots_remove(
 				log, doomed[i]->base_offset, doomed[i]->base_offset + 1);
@@ -189,6 +189,7 @@ static void ends_set(struct log *log, int64_t offset)
 	log->high_watermark = min_of(log->high_watermark, offset);
 	log->recovery_point = min_of(log->recovery_point, offset);
 	log->durable_end = min_of(log->durable_end, offset);
+	log->clean_end = min_of(log->clean_end, offset);
 }
 
 /* The rest of SEGMENT, which is active now, goes from the first batch that reaches OFFSET. */
@@ -256,6 +257,7 @@ static int truncate_fully(struct log *log, int64_t offset)
 	log_ring_reset(log);
 	ends_set(log, offset);
 	log->start = log->high_watermark = log->durable_end = offset;
+	log->clean_end = 0;
 	log->files_start = min_of(log->files_start, offset);
 	if (epoch_cache_clear(&log->epochs))
 		log_epochs_changed(log);
@@ -265,7 +267,7 @@ static int truncate_fully(struct log *log, int64_t offset)
 	for (uint32_t i = 0; i < count; i++) {
 		while (doomed[i]->finishing)
 			log_drain_wait(log);
-		failed = files_rename(doomed[i]);
+		failed = log_segment_files_bury(doomed[i]);
 		error = error ? error : failed;
 		segment_unref(doomed[i]);
 	}

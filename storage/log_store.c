@@ -75,10 +75,11 @@ void log_store_free(struct log_store *store)
 		return;
 	ensure(list_is_empty(&store->logs) && list_is_empty(&store->lookups));
 	files_give_way(store->shard, NULL, NULL);
-	if (store->housekeeping_runs) { /* it unlinks; then it frees */
+	if (store->housekeeping_runs || store->cleaner_runs) { /* they come to their end; then the last one frees */
 		store->freed = true;
 		return;
 	}
+	log_cleaner_done(store);
 	timer_stop(store->shard, &store->housekeeping);
 	folders_free(&store->folders);
 	folders_free(&store->folders_told);

@@ -62,7 +62,7 @@ void segment_touch(struct segment *segment)
 	struct log_store *store = segment->log->store;
 
 	list_remove(&segment->open_node);
-	if (segment->open_files == 0)
+	if (segment->open_files == 0 || segment->pinned)
 		return;
 	list_push_back(&store->open_segments, &segment->open_node);
 }
@@ -530,7 +530,7 @@ static int data_create(struct segment *segment)
 	struct file *file;
 	int error;
 
-	segment_path(segment, LOG_FILE_DATA, LOG_FILE_LIVE, path);
+	segment_path(segment, LOG_FILE_DATA, segment->state, path);
 	error = fiber_open(log->shard, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE,
 		&file);
 	if (error)
@@ -562,7 +562,7 @@ int segment_create(struct segment *segment)
 	char path[SEGMENT_PATH_SIZE_MAX];
 	int error;
 
-	segment_path(segment, LOG_FILE_TRANSACTION_INDEX, LOG_FILE_LIVE, path);
+	segment_path(segment, LOG_FILE_TRANSACTION_INDEX, segment->state, path);
 	error = fiber_unlink(segment->log->shard, path);
 	if (error && error != -ENOENT)
 		return error;

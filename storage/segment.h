@@ -40,11 +40,12 @@ struct segment {
 	struct log *log;
 	int64_t base_offset;
 	uint32_t references;
-	enum log_file_state state; /* LIVE, or DELETED once its files are renamed */
+	enum log_file_state state; /* LIVE; DELETED once its files are renamed; of a cleaner CLEANED, then SWAP */
 	struct segment_tail tail;  /* of what is written */
 	bool tail_known; /* the timestamps in TAIL are (a closed segment's are read on need) */
 	bool synced;	 /* closed, and nothing of it is unsynced */
 	bool finishing;	 /* a fiber is about it */
+	bool pinned; /* its files stay open: their names are about to change */
 	struct index_file indexes[INDEX_KINDS];
 	struct file *file; /* the .log; NULL while closed */
 	bool aborted_loaded;
