@@ -23,6 +23,7 @@
 #include "broker/group/coordinator.h"
 #include "broker/listeners.h"
 #include "broker/replication/checkpoints.h"
+#include "broker/replication/cleaning.h"
 #include "broker/replication/directories.h"
 #include "broker/topic_settings.h"
 #include "broker/visit.h"
@@ -50,6 +51,8 @@ static void broker_shard_settings_read(struct broker_shard *shard)
 	shard->request_size_max = config_int(config, SETTING_SOCKET_REQUEST_MAX_BYTES);
 	int64_t idle_ms = config_long(config, SETTING_CONNECTIONS_MAX_IDLE_MS);
 	shard->idle_max_ns = idle_ms < 0 ? 0 : (uint64_t)idle_ms * NS_PER_MS;
+	if (shard->log_store)
+		cleaning_set(shard);
 }
 
 static void image_message_run(struct shard *shard, struct task *task)

@@ -145,6 +145,7 @@ struct broker {
 	struct directory_reports directory_reports;
 	struct disk_room disk_room;
 	uint64_t pressure_round_ns; /* atomic: when memory was last looked for; see pressure.h */
+	uint32_t cleaners_running; /* atomic: logs that are being compacted */
 	int64_t broker_epoch;
 	struct producer_id_blocks producer_ids;
 	struct timer checkpoint_timer;

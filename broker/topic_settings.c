@@ -60,5 +60,9 @@ void log_config_from_topic(const struct topic_config *topic, struct log_config *
 	ret->compression_level = topic->compression_level;
 	ret->compact = topic->cleanup_compact;
 	ret->delete_old = topic->cleanup_delete;
+	ret->min_compaction_lag_ms = topic->min_compaction_lag_ms;
+	ret->max_compaction_lag_ms = topic->max_compaction_lag_ms;
+	ret->delete_retention_ms = topic->delete_retention_ms;
+	ret->min_cleanable_dirty_ratio = topic->min_cleanable_dirty_ratio;
 	ret->preallocate = topic->preallocate;
 }

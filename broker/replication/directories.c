@@ -39,6 +39,7 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 		.recovery_point = entry ? entry->recovery_point : 0,
 		.log_start = entry ? entry->log_start : 0,
 		.high_watermark = entry ? entry->high_watermark : 0,
+		.clean_end = entry ? entry->clean_end : 0,
 		.no_room = &dir->no_room,
 		.owner = partition,
 	};

@@ -24,6 +24,7 @@ struct log_row log_row_of(const struct partition *partition, struct str topic)
 		.recovery_point = log_recovery_point(log),
 		.log_start = log_start(log),
 		.high_watermark = log_high_watermark(log),
+		.clean_end = log_clean_end(log),
 		.log_start_moved = log_start_is_untold(log),
 		.size_bytes = log_size_bytes(log),
 	};
