@@ -3,6 +3,7 @@
  * what it reads in a folder, as text.
  *
  *	make FOLDER CASES SEED	a log in FOLDER/topic-0 and, in the file CASES, the operations that made it
+ *	compact FOLDER CASES SEED	the same of a compacted log, with few keys, tombstones and compactions
  *	read FOLDER clean|unclean	what the log in FOLDER/topic-0 holds
  */
 import java.io.DataOutputStream;
@@ -31,15 +32,19 @@ import org.apache.kafka.server.common.RequestLocal;
 import org.apache.kafka.server.storage.log.FetchIsolation;
 import org.apache.kafka.server.util.KafkaScheduler;
 import org.apache.kafka.storage.internals.log.AppendOrigin;
+import org.apache.kafka.storage.internals.log.Cleaner;
 import org.apache.kafka.storage.internals.log.LogConfig;
 import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
+import org.apache.kafka.storage.internals.log.LogToClean;
 import org.apache.kafka.storage.internals.log.ProducerStateManagerConfig;
+import org.apache.kafka.storage.internals.log.SkimpyOffsetMap;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
 import org.apache.kafka.storage.internals.log.VerificationGuard;
+import org.apache.kafka.storage.internals.utils.Throttler;
 import org.apache.kafka.storage.log.metrics.BrokerTopicStats;
 
 public class Logs {
-	static final int APPEND = 1, ROLL = 2, TRUNCATE = 3, REOPEN = 4, END = 0;
+	static final int APPEND = 1, ROLL = 2, TRUNCATE = 3, REOPEN = 4, COMPACT = 5, END = 0;
 	static final int CLIENT = 0, COORDINATOR = 1, REPLICA = 2;
 
 	/* What Kafka leaves to another thread is done at once: its writer of leader-epoch-checkpoint may meet the log's own, and
@@ -54,6 +59,8 @@ public class Logs {
 		}
 	};
 
+	static boolean compacted;
+
 	static UnifiedLog open(File folder, boolean clean, long recoveryPoint) throws Exception {
 		Properties properties = new Properties();
 		properties.put("internal.segment.bytes", "20000");
@@ -61,6 +68,10 @@ public class Logs {
 		properties.put("index.interval.bytes", "1000");
 		properties.put("segment.ms", "600000");
 		properties.put("retention.ms", "-1");
+		if (compacted) {
+			properties.put("cleanup.policy", "compact");
+			properties.put("delete.retention.ms", "20000");
+		}
 		File log = new File(folder, "topic-0");
 		log.mkdirs();
 		return UnifiedLog.create(log, new LogConfig(properties), 0, recoveryPoint, scheduler,
@@ -75,22 +86,45 @@ public class Logs {
 		return bytes;
 	}
 
+	/* As the cleaner's thread does it once; from where the next one goes on. */
+	static long compact(UnifiedLog log, long dirty, int memory, long now) throws Exception {
+		log.updateHighWatermark(log.logEndOffset());
+		long end = Math.max(dirty, Math.min(log.lastStableOffset(), log.activeSegment().baseOffset()));
+		LogToClean what = new LogToClean(log, dirty, end, false);
+		if (what.cleanableBytes() == 0)
+			return dirty;
+		Cleaner cleaner = new Cleaner(0, new SkimpyOffsetMap(memory, "MD5"), 30000, 1000000, 0.9,
+				new Throttler(Double.MAX_VALUE, 300, "bytes", "bytes", Time.SYSTEM), Time.SYSTEM, partition -> {});
+		return cleaner.doClean(what, now).getKey();
+	}
+
 	static void make(File folder, File cases, long seed) throws Exception {
 		Random random = new Random(seed);
 		Map<Long, Integer> sequences = new HashMap<>();
 		Map<Long, Boolean> open = new TreeMap<>();
 		UnifiedLog log = open(folder, true, 0);
+		long clean = 0;
 		long now = System.currentTimeMillis() - 3000000;
 		int epoch = 0;
-		CompressionType[] types = CompressionType.values();
+		/* What compaction compresses anew: the other codecs' libraries are others here and there, and so are their bytes. */
+		CompressionType[] types = compacted
+				? new CompressionType[]{CompressionType.NONE, CompressionType.SNAPPY, CompressionType.LZ4}
+				: CompressionType.values();
 
 		try (DataOutputStream out = new DataOutputStream(new FileOutputStream(cases))) {
+			out.writeInt(compacted ? 1 : 0);
 			for (int step = 0; step < 400; step++) {
 				int what = random.nextInt(100);
 				now += random.nextInt(3000);
 				if (random.nextInt(60) == 0)
 					epoch++;
-				if (what < 90) {
+				if (compacted && step % 40 == 39) {
+					int memory = random.nextBoolean() ? 20 * 24 : 100000;
+					out.writeInt(COMPACT);
+					out.writeLong(now);
+					out.writeInt(memory);
+					clean = compact(log, clean, memory, now);
+				} else if (what < 90) {
 					int origin = CLIENT;
 					byte[] bytes;
 					List<SimpleRecord> records = new ArrayList<>();
@@ -98,11 +132,16 @@ public class Logs {
 					for (int i = 0; i < count; i++) {
 						byte[] value = new byte[random.nextInt(10) == 0 ? 0 : random.nextInt(300)];
 						random.nextBytes(value);
-						records.add(new SimpleRecord(now + random.nextInt(2000) - 1000,
-								random.nextBoolean() ? null : ("k" + i).getBytes(), value));
+						if (compacted)
+							records.add(new SimpleRecord(now + random.nextInt(2000) - 1000,
+									("k" + random.nextInt(60)).getBytes(),
+									random.nextInt(4) == 0 ? null : value));
+						else
+							records.add(new SimpleRecord(now + random.nextInt(2000) - 1000,
+									random.nextBoolean() ? null : ("k" + i).getBytes(), value));
 					}
 					SimpleRecord[] array = records.toArray(new SimpleRecord[0]);
-					Compression compression = Compression.of(types[random.nextInt(5)]).build();
+					Compression compression = Compression.of(types[random.nextInt(types.length)]).build();
 					long producer = 100 + random.nextInt(6);
 					if (what < 35) {
 						bytes = bytes(MemoryRecords.withRecords(compression, array));
@@ -161,6 +200,7 @@ public class Logs {
 					out.writeLong(offset);
 					log.updateHighWatermark(offset);
 					log.truncateTo(offset);
+					clean = Math.min(clean, offset);
 					/* What its producers had may be gone: begin with new ones. */
 					Map<Long, Integer> fresh = new HashMap<>();
 					sequences = fresh;
@@ -208,7 +248,8 @@ public class Logs {
 
 	public static void main(String[] arguments) throws Exception {
 		scheduler.startup();
-		if (arguments[0].equals("make"))
+		compacted = arguments[0].equals("compact");
+		if (!arguments[0].equals("read"))
 			make(new File(arguments[1]), new File(arguments[2]), Long.parseLong(arguments[3]));
 		else
 			read(new File(arguments[1]), arguments[2].equals("clean"));

@@ -13,13 +13,14 @@
 
 #include "runtime/fiber.h"
 #include "runtime/linux/machine.h"
-#include "storage/log.h"
+#include "storage/log_internal.h"
 
-enum operation { END, APPEND, ROLL, TRUNCATE, REOPEN };
+enum operation { END, APPEND, ROLL, TRUNCATE, REOPEN, COMPACT };
 
 struct peer {
 	const char *folder, *argument;
-	bool applies;
+	bool applies, compacted;
+	int64_t clean_end; /* from one opening to the next */
 	struct shard *shard;
 	struct log_store *store;
 	struct log *log;
@@ -45,6 +46,10 @@ static void log_begin(struct peer *peer, bool clean)
 	int error;
 
 	log_config_init(&ask.config);
+	ask.config.compact = peer->compacted;
+	ask.config.delete_old = !peer->compacted;
+	ask.config.delete_retention_ms = 20000;
+	ask.clean_end = peer->clean_end;
 	ask.config.segment_size_bytes = 20000;
 	ask.config.segment_index_size_bytes = 600;
 	ask.config.index_interval_bytes = 1000;
@@ -105,9 +110,42 @@ static void append(struct peer *peer)
 	free(bytes);
 }
 
+static int64_t take_long(struct peer *peer)
+{
+	int64_t high = (int64_t)take_int(peer) << 32;
+
+	return high | take_int(peer);
+}
+
+static void compact(struct peer *peer)
+{
+	struct log *log = peer->log;
+	struct log_clean ask = {
+		.now_ms = take_long(peer),
+		.map_bytes = take_int(peer),
+		.io_buffer_bytes = 20000,
+		.load_factor = 0.9,
+		.bytes_per_second = 1e18,
+		.compress = compress_context_new(),
+	};
+	struct log_cleaning cleaning;
+	int error;
+
+	log_high_watermark_set(log, log_readable_end(log));
+	/* What rolls have begun is waited for. */
+	for (uint32_t i = 0; i < log_segment_count(log); i++)
+		while (i < log_segment_count(log) && log->segments[i]->finishing)
+			log_drain_wait(log);
+	error = log_cleanable(log, &ask.range);
+	if (!error && ask.range.dirty_bytes > 0)
+		error = log_clean(log, &ask, &cleaning);
+	compress_context_free(ask.compress);
+	if (error)
+		fail("compact", error);
+}
+
 static void apply(struct peer *peer)
 {
-	int64_t offset;
 	size_t size;
 	char *cases;
 	int error = fiber_read_whole(peer->shard, peer->argument, 256 << 20, &cases, &size);
@@ -116,6 +154,7 @@ static void apply(struct peer *peer)
 		fail("cases", error);
 	peer->cases = (uint8_t *)cases;
 	peer->cases_end = peer->cases + size;
+	peer->compacted = take_int(peer) == 1;
 	log_begin(peer, true);
 	for (;;) {
 		switch ((enum operation)take_int(peer)) {
@@ -126,11 +165,13 @@ static void apply(struct peer *peer)
 			error = log_roll(peer->log);
 			break;
 		case TRUNCATE:
-			offset = (int64_t)take_int(peer) << 32;
-			offset |= take_int(peer);
-			error = log_truncate(peer->log, offset);
+			error = log_truncate(peer->log, take_long(peer));
 			break;
+		case COMPACT:
+			compact(peer);
+			continue;
 		case REOPEN:
+			peer->clean_end = log_clean_end(peer->log);
 			error = log_close(peer->log);
 			log_begin(peer, true);
 			break;

@@ -1,5 +1,6 @@
 """Are two logs' folders the same, byte by byte? Rows of producer snapshots may stand in any order (Kafka's is that of a
-Java hash table); files on their way out (.deleted) and what only one side keeps are left aside."""
+Java hash table); files on their way out (.deleted) and what only one side keeps are left aside, and what ends like a third
+argument."""
 import os
 import struct
 import sys
@@ -19,7 +20,7 @@ def content(path):
 
 def names(folder):
     return {name for name in os.listdir(folder)
-            if not name.endswith(".deleted") and name != "partition.metadata"
+            if not name.endswith((".deleted", *sys.argv[3:])) and name != "partition.metadata"
             # An empty index and none are the same: Kafka makes the files of a new segment's indexes when it first uses
             # them, and leaves an empty transaction index after a truncation.
             and not (name.endswith("index") and os.path.getsize(os.path.join(folder, name)) == 0)}
