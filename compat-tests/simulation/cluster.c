@@ -75,6 +75,11 @@ void cluster_init(struct cluster *cluster, struct chooser *chooser,
 	cluster->options.syncs_each_message = harm >= HARM_POWER;
 	cluster->options.offsets_partitions = (int)pick_between(chooser, 1, 3);
 	cluster->options.rebalance_delay_ms = (int)choose_below(chooser, 2) * 500;
+	/* What rots is judged by the segment, and what is only compacted is not cut from the front. */
+	cluster->model.history.is_compacted = cluster->model.has_many_rolls &&
+					      !cluster->model.deletes_records && !rots &&
+					      chance(chooser, 2);
+	cluster->model.coverage.events[EVENT_COMPACTED] += cluster->model.history.is_compacted;
 	cluster->options.is_verbose = options->is_verbose;
 	cluster->program = (struct program){
 		.start = node_start, .stop = node_stop, .argument = &cluster->options};
@@ -96,12 +101,13 @@ void cluster_describe(const struct cluster *cluster, char *text, size_t size)
 
 	snprintf(text + used, size - used,
 		"; node %u: %u shards, %u partitions, %u producers, %u consumers, %u members of "
-		"%u groups, %u churners%s%s%s",
+		"%u groups, %u churners%s%s%s%s",
 		cluster->index, cluster->shards, model->topic.partition_count,
 		cluster->producer_count, cluster->consumer_count, cluster->member_count,
 		model->group_count, cluster->churner_count,
 		model->has_many_rolls ? ", small segments" : "",
 		model->deletes_records ? ", DeleteRecords" : "",
+		model->history.is_compacted ? ", compaction" : "",
 		cluster->rot_at_ns != UINT64_MAX ? ", rot" : "");
 }
 
@@ -201,7 +207,8 @@ static void node_inspect(struct cluster *cluster)
 		return;
 	disk = host_disk_copy(cluster->node);
 	cluster->model.coverage.events[EVENT_INSPECTION]++;
-	if (!inspection_run(disk, cluster->model.deletes_records, why, sizeof(why)))
+	if (!inspection_run(disk, cluster->model.deletes_records,
+		    cluster->model.history.is_compacted, why, sizeof(why)))
 		history_violation(&cluster->model.history, "%s", why);
 	disk_free(disk);
 }

@@ -99,6 +99,7 @@ static void scan_run(struct shard *shard, void *argument)
 	topic_scan(model, shard, &model->topic);
 	for (unsigned i = 0; i < model->survivor_count; i++)
 		topic_scan(model, shard, &model->survivors[i]);
+	model->coverage.events[EVENT_SUPERSEDED] += model->history.superseded;
 	model_groups_scan(model, shard);
 	model->is_scanned = true;
 	machine_exit(shard, 0);

@@ -25,6 +25,8 @@ static const char *const event_names[EVENT_COUNT] = {
 	[EVENT_SESSION_FETCH] = "fetches in sessions",
 	[EVENT_BELOW_START] = "fetches below the log start",
 	[EVENT_STATIC_JOIN] = "static members",
+	[EVENT_COMPACTED] = "nodes with compacted topics",
+	[EVENT_SUPERSEDED] = "records compacted away",
 	[EVENT_OLD_CLIENT_LEFT] = "old clients that left early",
 };
 

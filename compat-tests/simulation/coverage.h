@@ -21,6 +21,8 @@ enum event {
 	EVENT_ONE_SHARD, /* runs of it, and of eight */
 	EVENT_EIGHT_SHARDS,
 	EVENT_NEIGHBOURS, /* runs with several nodes */
+	EVENT_COMPACTED,  /* nodes whose topics are compacted */
+	EVENT_SUPERSEDED, /* records that were compacted away */
 	/* Clients. */
 	EVENT_BATCH_IDEMPOTENT,
 	EVENT_BATCH_RESENT, /* an idempotent one, whose answer was lost or an error */

@@ -289,6 +289,7 @@ void history_scan_begin(struct history *history, unsigned log, int64_t start)
 
 	for (unsigned i = 0; i < PRODUCERS_MAX; i++)
 		known->producers[i].scanned = 0;
+	memset(known->newest, -1, sizeof(known->newest));
 	known->scan_start = start;
 	known->scan_next = 0;
 	history_scan_skip(history, log, start);
@@ -323,7 +324,9 @@ void history_scan_see(struct history *history, unsigned log, int64_t offset, str
 	unsigned producer;
 	uint32_t number;
 
-	if (offset != known->scan_next)
+	if (history->is_compacted && offset > known->scan_next)
+		history->superseded += (uint64_t)(offset - known->scan_next);
+	else if (offset != known->scan_next)
 		history_violation(history,
 			"log %u has offset %" PRId64 " where %" PRId64 " should be", log, offset,
 			known->scan_next);
@@ -331,8 +334,9 @@ void history_scan_see(struct history *history, unsigned log, int64_t offset, str
 	history_see(history, log, offset, bytes);
 	if (!value_identify(history, log, offset, bytes, &producer, &number))
 		return;
+	known->newest[producer][number % HISTORY_KEYS] = offset;
 	values = &known->producers[producer];
-	if (history->promises[producer] == PROMISE_AT_MOST_ONCE)
+	if (history->promises[producer] == PROMISE_AT_MOST_ONCE || history->is_compacted)
 		return;
 	if (number < values->scanned &&
 		value_may_repeat(history, producer, &values->values[number]))
@@ -354,17 +358,37 @@ void history_scan_see(struct history *history, unsigned log, int64_t offset, str
 	values->scanned = number + 1;
 }
 
+/* What was known to be there and is not has a newer record of its key. */
+static void scan_end_compacted(struct history *history, unsigned index, int64_t log_end)
+{
+	const struct history_log *log = history->logs[index];
+
+	for (int64_t i = log->scan_start; i < log_end && (uint64_t)i < log->offset_count; i++) {
+		unsigned producer = (unsigned)(log->offsets[i] >> 32);
+		uint32_t number = (uint32_t)log->offsets[i];
+
+		if (log->offsets[i] != OFFSET_UNKNOWN &&
+			log->newest[producer][number % HISTORY_KEYS] < i)
+			history_violation(history,
+				"log %u lost value %u/%u of offset %" PRId64
+				", and has no newer one of its key",
+				index, producer, number, i);
+	}
+}
+
 void history_scan_end(struct history *history, unsigned index, int64_t log_end)
 {
 	struct history_log *log = history->logs[index];
 
-	if (log->scan_next != log_end)
+	if (history->is_compacted)
+		scan_end_compacted(history, index, log_end);
+	else if (log->scan_next != log_end)
 		history_violation(history, "log %u ends at %" PRId64 " but reads up to %" PRId64,
 			index, log_end, log->scan_next);
 	for (unsigned i = 0; i < PRODUCERS_MAX; i++) {
 		const struct history_values *values = &log->producers[i];
 
-		for (uint32_t n = values->scanned; n < values->count; n++)
+		for (uint32_t n = values->scanned; n < values->count && !history->is_compacted; n++)
 			/* What was acknowledged without an offset may be below the start. */
 			if (values->values[n].is_acknowledged &&
 				(values->values[n].acknowledged_offset >= 0 ||

@@ -18,13 +18,21 @@
  *  8. The log starts where it was told to by DeleteRecords, or before; once that was acknowledged,
  *     not before, until a crash.
  *
+ * Compacted topics: 3 to 5 hold of what is there, and of each key the newest record is: a record that was known
+ * to be there is there still, or one behind it with the same key.
+ *
  * Where the test itself let bits rot nothing is judged from that batch to the end of its segment.
  */
 #pragma once
 
 #include "runtime/bytes.h"
 
-enum { PRODUCERS_MAX = 12, VALUE_SIZE_MAX = 2048, VIOLATION_SIZE = 256 };
+enum {
+	PRODUCERS_MAX = 12,
+	VALUE_SIZE_MAX = 2048,
+	VIOLATION_SIZE = 256,
+	HISTORY_KEYS = 5, /* of each producer in a compacted log */
+};
 
 /* What a producer may rely on. */
 enum history_promise {
@@ -62,11 +70,14 @@ struct history_log {
 	unsigned rot_count;
 	int64_t scan_start;
 	int64_t scan_next; /* -1: the scan has not begun */
+	int64_t newest[PRODUCERS_MAX][HISTORY_KEYS]; /* that the scan saw; -1 */
 };
 
 struct history {
 	struct history_log **logs;
 	unsigned log_count, log_capacity;
+	bool is_compacted; /* all of them; a value's key is its number modulo HISTORY_KEYS */
+	uint64_t superseded; /* offsets that a scan found compacted away */
 	enum history_promise promises[PRODUCERS_MAX];
 	uint64_t attempted, acknowledged, read, duplicates;
 	char violation[VIOLATION_SIZE]; /* the first; empty: none */

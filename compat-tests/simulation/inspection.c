@@ -38,7 +38,7 @@ struct found_log {
 struct inspection {
 	struct found_log *logs;
 	uint32_t log_count;
-	bool is_unformatted, starts_move;
+	bool is_unformatted, starts_move, is_compacted;
 	char problem[200]; /* empty: none */
 	struct shard *shard;
 };
@@ -239,6 +239,7 @@ static void entry_inspect(struct inspection *inspection, struct log_store *store
 		.recovery_point = entry->recovery_point,
 		.log_start = entry->log_start,
 		.high_watermark = entry->high_watermark,
+		.clean_end = entry->clean_end,
 		.owner = inspection,
 	};
 	struct log *log;
@@ -247,6 +248,7 @@ static void entry_inspect(struct inspection *inspection, struct log_store *store
 	snprintf(name, sizeof(name), "%.*s-%d", STR_ARGS(entry->topic), entry->partition);
 	log_config_init(&ask.config);
 	ask.config.retention_ms = -1;
+	ask.config.compact = inspection->is_compacted;
 	error = log_open(store, &ask, &log, NULL);
 	if (error) {
 		problem_set(inspection, NULL, name, 0, error);
@@ -356,7 +358,7 @@ static void derived_remove(struct host *host)
 
 /* ---- comparing ---- */
 
-static void open_copy(const struct disk *disk, bool is_rebuilt, bool starts_move,
+static void open_copy(const struct disk *disk, bool is_rebuilt, bool starts_move, bool is_compacted,
 	struct inspection *ret_inspection)
 {
 	struct world_options options = {.seed = 1};
@@ -366,6 +368,7 @@ static void open_copy(const struct disk *disk, bool is_rebuilt, bool starts_move
 
 	memset(ret_inspection, 0, sizeof(*ret_inspection));
 	ret_inspection->starts_move = starts_move;
+	ret_inspection->is_compacted = is_compacted;
 	host_disk_set(host, disk);
 	host_disk_capacity_set(host, 1ull << 40);
 	if (is_rebuilt)
@@ -437,13 +440,14 @@ static const char *logs_compare(
 	return producers_compare(found, rebuilt);
 }
 
-bool inspection_run(const struct disk *disk, bool starts_move, char *ret_why, size_t size)
+bool inspection_run(const struct disk *disk, bool starts_move, bool is_compacted, char *ret_why,
+	size_t size)
 {
 	struct inspection found, rebuilt;
 	bool is_good = true;
 
-	open_copy(disk, false, starts_move, &found);
-	open_copy(disk, true, starts_move, &rebuilt);
+	open_copy(disk, false, starts_move, is_compacted, &found);
+	open_copy(disk, true, starts_move, is_compacted, &rebuilt);
 	if (found.problem[0] || rebuilt.problem[0]) {
 		snprintf(ret_why, size, "%s: %s", found.problem[0] ? "as found" : "rebuilt",
 			found.problem[0] ? found.problem : rebuilt.problem);

@@ -11,7 +11,8 @@
 
 /*
  * False with RET_WHY filled when there is a difference. A disk that was not formatted yet has none.
- * STARTS_MOVE: records were deleted. Log starts may then be older again than what leader epochs and
+ * IS_COMPACTED: logs may have gaps. STARTS_MOVE: records were deleted. Log starts may then be older again than what leader epochs and
  * producers remember, as in Kafka, whose checkpoint of log starts comes later than theirs.
  */
-bool inspection_run(const struct disk *disk, bool starts_move, char *ret_why, size_t size);
+bool inspection_run(const struct disk *disk, bool starts_move, bool is_compacted, char *ret_why,
+	size_t size);

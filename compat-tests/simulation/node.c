@@ -43,6 +43,8 @@ static struct config *node_config(struct node *node)
 		{STR("log.retention.check.interval.ms"), STR("300")},
 		/* Clocks jump by days in a run; that a producer is forgotten after one is no bug. */
 		{STR("producer.id.expiration.ms"), STR("2147483647")},
+		{STR("log.cleaner.backoff.ms"), STR("200")},
+		{STR("log.cleaner.dedupe.buffer.size"), STR("2000000")},
 		{STR("log.flush.interval.messages"), STR("1")},
 	};
 	struct config_entries overrides = {

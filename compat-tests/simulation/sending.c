@@ -25,10 +25,13 @@ void sending_make(struct sending *sending, struct model *model, struct shard *sh
 	for (unsigned i = 0; i < sending->record_count; i++) {
 		uint32_t number = history_attempt(&model->history, log, producer);
 		size_t size = history_value_make(value, log, producer, number);
+		uint8_t key[2] = {(uint8_t)producer, (uint8_t)(number % HISTORY_KEYS)};
 
 		if (i == 0)
 			sending->first_number = number;
-		ensure(batch_builder_append(&builder, i, now_ms, BYTES_NULL,
+		ensure(batch_builder_append(&builder, i, now_ms,
+			       model->history.is_compacted ? (struct bytes){key, sizeof(key)}
+							   : BYTES_NULL,
 			       (struct bytes){.data = value, .size = (int32_t)size}, NULL, 0) == 0);
 	}
 	ensure(batch_builder_end(&builder) == 0);

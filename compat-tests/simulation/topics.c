@@ -18,7 +18,7 @@ static struct create_topics_request_creatable_topic *topic_make(
 	struct create_topics_request_creatable_topic *topic =
 		schema_new_array(&create_topics_request_creatable_topic_schema, arena, 1);
 	struct create_topics_request_creatable_topic_config *configs =
-		schema_new_array(&create_topics_request_creatable_topic_config_schema, arena, 5);
+		schema_new_array(&create_topics_request_creatable_topic_config_schema, arena, 8);
 	int32_t count = 0;
 
 	ensure(topic && configs);
@@ -33,6 +33,14 @@ static struct create_topics_request_creatable_topic *topic_make(
 	configs[count].name =
 		model->has_many_rolls ? STR("internal.segment.bytes") : STR("segment.bytes");
 	configs[count++].value = model->has_many_rolls ? STR("40000") : STR("1048576");
+	if (model->history.is_compacted) {
+		configs[count].name = STR("cleanup.policy");
+		configs[count++].value = STR("compact");
+		configs[count].name = STR("min.cleanable.dirty.ratio");
+		configs[count++].value = STR("0.1");
+		configs[count].name = STR("delete.retention.ms");
+		configs[count++].value = STR("100");
+	}
 	topic->name = name_of(asked);
 	topic->num_partitions = (int32_t)asked->partition_count;
 	topic->replication_factor = 1;
