@@ -418,11 +418,11 @@ void linux_file_submit(struct shard *shard, struct file_op *op)
 		file_op_sync_submit(linux_file_of(op->ask.file), op);
 		break;
 	case FILE_OP_STATUS:
-		if (linux_file_of(op->ask.file)->device->tells_status_at_once) {
+		if (linux_file_of(op->ask.file)->device->tells_status_at_once)
 			file_op_complete(op, file_op_status(linux_file_of(op->ask.file), op));
-			break;
-		}
-		/* fall through */
+		else
+			file_op_hand_over(op, &shard->machine->disk, file_op_rare_run);
+		break;
 	default:
 		file_op_hand_over(op, &shard->machine->disk, file_op_rare_run);
 	}
