@@ -3,13 +3,21 @@
 The witness writes one record and reads one back, again and again, on a topic whose settings no attack on the broker's
 own can reach. It keeps what it was told is written: verify() reads the whole topic and says what is missing.
 """
+import os
+import pickle
+import select
 import struct
-import threading
+import subprocess
+import sys
 import time
 
-import node as nodes
-import records
-from records import Record
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, '..', 'lib')]
+
+import node as nodes  # noqa: E402
+import wire  # noqa: E402
+import records  # noqa: E402
+from records import Record  # noqa: E402
 
 
 class Report:
@@ -62,42 +70,35 @@ def stop(node):
     return f'status {status}\n{node.tail(40)}' if status else None
 
 
-class Witness(threading.Thread):
-    """One record in, one record out, for as long as the attacks last."""
+class Witness:
+    """One record in, one record out, for as long as the attacks last.
+
+    It is a process of its own: as a thread of the attack's it would measure how long that keeps the interpreter to
+    itself while it encodes ten thousand partitions, and call that the broker's."""
 
     def __init__(self, node, topic='witness', pause_s=0.01):
-        super().__init__(daemon=True)
         self.node, self.topic, self.pause_s = node, topic, pause_s
-        self.ended = threading.Event()
+        self.process = None
         self.error, self.rounds, self.times = None, 0, []
         self.kept = {}  # offset -> value, of all that was acknowledged
 
-    def run(self):
-        try:
-            with self.node.connect(timeout_s=60, client_id='witness') as c:
-                while not self.ended.is_set():
-                    began = time.monotonic()
-                    value = b'%d' % self.rounds
-                    row = c.call('Produce', 9, produce(self.topic, records.batch([Record(b'k', value)])))
-                    row = row['Responses'][0]['PartitionResponses'][0]
-                    if row['ErrorCode']:
-                        raise ValueError(f'produce: error {row["ErrorCode"]}')
-                    self.kept[row['BaseOffset']] = value
-                    answer = c.call('Fetch', 12, fetch(self.topic, row['BaseOffset']))
-                    found = records.flat(answer['Responses'][0]['Partitions'][0]['Records'])
-                    if not found or found[0][2] != value:
-                        raise ValueError(f'offset {row["BaseOffset"]} came back as {found[:1]}')
-                    self.rounds += 1
-                    self.times.append(time.monotonic() - began)
-                    self.ended.wait(self.pause_s)
-        except Exception as error:
-            self.error = f'{type(error).__name__}: {error}'
+    def start(self):
+        """Returns when it is connected."""
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), str(self.node.port), self.topic,
+                                         repr(self.pause_s)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process.stdout.readline()
 
     def end(self):
-        self.ended.set()
-        self.join(60)
-        if self.is_alive():
-            self.error = self.error or 'no answer for a minute'
+        try:
+            out, _ = self.process.communicate(timeout=60)  # the end of its input is what tells it to end
+            self.error, self.rounds, self.times, kept = pickle.loads(out)
+            self.kept.update(kept)
+        except subprocess.TimeoutExpired:
+            self.error = 'no answer for a minute'
+            self.process.kill()
+            self.process.communicate()
+        except (pickle.UnpicklingError, EOFError):
+            self.error = f'it ended with {self.process.returncode}'
 
     @property
     def longest(self):
@@ -129,3 +130,36 @@ class Witness(threading.Thread):
                     at += 12 + length
         missing = [o for o, value in self.kept.items() if found.get(o) != value]
         return f'{len(missing)} of {len(self.kept)} acknowledged records are gone, first {missing[:5]}' if missing else None
+
+
+def work(port, topic, pause_s):
+    """What the process of a Witness does until its input ends: (error, rounds, times, kept)."""
+    error, times, kept, connected = None, [], {}, False
+    try:
+        with wire.Connection(nodes.registry(), port, timeout_s=60, client_id='witness') as c:
+            print(flush=True)
+            connected = True
+            while not select.select([sys.stdin], [], [], pause_s)[0]:
+                began = time.monotonic()
+                value = b'%d' % len(times)
+                row = c.call('Produce', 9, produce(topic, records.batch([Record(b'k', value)])))
+                row = row['Responses'][0]['PartitionResponses'][0]
+                if row['ErrorCode']:
+                    raise ValueError(f'produce: error {row["ErrorCode"]}')
+                kept[row['BaseOffset']] = value
+                answer = c.call('Fetch', 12, fetch(topic, row['BaseOffset']))
+                found = records.flat(answer['Responses'][0]['Partitions'][0]['Records'])
+                if not found or found[0][2] != value:
+                    raise ValueError(f'offset {row["BaseOffset"]} came back as {found[:1]}')
+                times.append(time.monotonic() - began)
+    except Exception as problem:
+        error = f'{type(problem).__name__}: {problem}'
+        if not connected:
+            print(flush=True)
+    return error, len(times), times, kept
+
+
+if __name__ == '__main__':
+    outcome = work(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    sys.stdout.buffer.write(pickle.dumps(outcome))
+    sys.stdout.flush()
