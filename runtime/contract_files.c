@@ -237,6 +237,7 @@ static void writes_keep_their_order(struct shard *shard, void *argument)
 
 		write->all = all;
 		write->op.done = overwrite_done;
+		write->op.is_chore = i % 3 == 0;
 		write->bulk = malloc(OVERWRITE_SIZE);
 		memset(write->bulk, (int)i, OVERWRITE_SIZE);
 		memset(write->text, (int)i, sizeof(write->text));
@@ -260,7 +261,7 @@ static void writes_keep_their_order(struct shard *shard, void *argument)
 	machine_exit(shard, 0);
 }
 
-/* Three hundred writes to the same place, asked at once: the last one's bytes stay, whole. Twenty
+/* Three hundred writes to the same place, asked at once, some of them chores: the last one's bytes stay, whole. Twenty
  * megabytes, so that a small dirty limit makes some wait for disk threads. */
 void files_writes_keep_their_order(struct shard *shard, void *argument)
 {

@@ -64,6 +64,7 @@ struct fiber {
 	bool in_wait; /* parked in fiber_wait */
 	bool woken;   /* a wake came before the wait */
 	bool ended;
+	bool is_chore;
 #ifdef FIBER_ASAN
 	void *fake_stack, *resumer_fake_stack;
 	const void *resumer_stack;
@@ -228,7 +229,7 @@ int fiber_start(
 	fiber->shard = shard;
 	fiber->body = body;
 	fiber->argument = argument;
-	fiber->in_wait = fiber->woken = fiber->ended = false;
+	fiber->in_wait = fiber->woken = fiber->ended = fiber->is_chore = false;
 	context_make(&fiber->context, fiber->stack, fiber->stack_size, fiber_enter, fiber);
 	list_push_back(&shard->fibers.all, &fiber->node);
 	shard_post(shard, &fiber->task);
@@ -238,6 +239,17 @@ int fiber_start(
 struct fiber *fiber_current(struct shard *shard)
 {
 	return shard->fibers.running;
+}
+
+void fiber_is_chore(struct shard *shard, bool is_chore)
+{
+	ensure(shard->fibers.running);
+	shard->fibers.running->is_chore = is_chore;
+}
+
+bool fiber_asks_chores(struct shard *shard)
+{
+	return shard->fibers.running->is_chore;
 }
 
 /* Parks the running fiber; whoever arranged to resume it has been told before. */

@@ -37,6 +37,10 @@ void fiber_sleep(struct shard *shard, uint64_t duration_ns);
 /* Lets other steps run first: call in long loops. */
 void fiber_yield(struct shard *shard);
 
+/* What the running fiber asks of files from now on are chores (file_op.is_chore), or are not. A new fiber's
+ * are not. */
+void fiber_is_chore(struct shard *shard, bool is_chore);
+
 /* file.h as calls that return when done: 0 (or bytes) or a negative errno. */
 int fiber_open(struct shard *shard, const char *path, unsigned flags, struct file **ret);
 int64_t fiber_read(

@@ -19,7 +19,9 @@ static void fiber_file_op_done(struct shard *shard, struct file_op *op)
 static struct fiber_file_op fiber_file_op(struct shard *shard)
 {
 	ensure(fiber_current(shard));
-	return (struct fiber_file_op){.op.done = fiber_file_op_done, .fiber = fiber_current(shard)};
+	return (struct fiber_file_op){.op.done = fiber_file_op_done,
+		.op.is_chore = fiber_asks_chores(shard),
+		.fiber = fiber_current(shard)};
 }
 
 /* Asks by CALL(shard, &op, ...) and waits for DONE. */

@@ -24,6 +24,9 @@ struct file; /* an open file, counted by references: a response that still sends
 struct file_op {
 	struct task task; /* private */
 	void (*done)(struct shard *shard, struct file_op *op);
+	/* Nobody waits for it but a chore: it may take longer, so that what somebody does wait for is not
+	 * held up by it. */
+	bool is_chore;
 	int64_t result; /* bytes moved, 0, or a negative errno */
 	union {
 		struct file *file; /* file_open: a new reference for the caller, when result is 0 */

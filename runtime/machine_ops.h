@@ -109,6 +109,8 @@ static inline bool shard_has_tasks(const struct shard *shard)
 }
 /* Part of shard_done: every fiber's stack, also of those that still wait. */
 void fibers_free_all(struct shard *shard);
+/* What fiber_is_chore said of the running fiber. */
+bool fiber_asks_chores(struct shard *shard);
 /* For calls that wait for an operation: parks the running fiber, without regard to fiber_wake; and,
  * from a step, lets it go on at once. */
 void fiber_block(struct shard *shard);

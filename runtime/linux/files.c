@@ -35,6 +35,11 @@ static void file_op_hand_over(
 	pool_submit(pool, &op->task);
 }
 
+static struct pool *disk_pool(struct machine *machine, const struct file_op *op)
+{
+	return op->is_chore ? &machine->chores : &machine->disk;
+}
+
 /* Reading. */
 
 int64_t file_read_blocking(int fd, void *buffer, size_t size, uint64_t offset)
@@ -246,7 +251,7 @@ static void file_write_run(struct shard *none, struct task *task)
 	}
 	struct file_op *op = container_of(node, struct file_op, task.node);
 	file_op_deliver(op, file_op_write(file, op));
-	pool_submit(&file->machine->disk, &file->write_task);
+	pool_submit(file->write_pool, &file->write_task);
 }
 
 static void file_op_write_submit(struct linux_file *file, struct file_op *op)
@@ -254,10 +259,15 @@ static void file_op_write_submit(struct linux_file *file, struct file_op *op)
 	bool start = false;
 
 	pthread_mutex_lock(&file->lock);
-	bool wait = file->is_writing || !device_has_room(file->device, op->ask.size);
+	/* Blocks of a new file, or a journal that is full of others' names, may make the loop wait: a chore can
+	 * do without that. */
+	bool wait = file->is_writing || op->is_chore ||
+		    !device_has_room(file->device, op->ask.size);
 	if (wait) {
 		list_push_back(&file->writes, &op->task.node);
 		start = !file->is_writing;
+		if (start)
+			file->write_pool = disk_pool(file->machine, op);
 		file->is_writing = true;
 	}
 	pthread_mutex_unlock(&file->lock);
@@ -265,7 +275,7 @@ static void file_op_write_submit(struct linux_file *file, struct file_op *op)
 		file_op_complete(op, file_op_write(file, op));
 	} else if (start) {
 		file_ref(&file->file);
-		pool_submit(&file->machine->disk, &file->write_task);
+		pool_submit(file->write_pool, &file->write_task);
 	}
 }
 
@@ -424,6 +434,6 @@ void linux_file_submit(struct shard *shard, struct file_op *op)
 			file_op_hand_over(op, &shard->machine->disk, file_op_rare_run);
 		break;
 	default:
-		file_op_hand_over(op, &shard->machine->disk, file_op_rare_run);
+		file_op_hand_over(op, disk_pool(shard->machine, op), file_op_rare_run);
 	}
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/epoll.h>
 
 #include "runtime/linux/machine.h"
@@ -21,21 +22,57 @@
 struct machine;
 struct linux_shard;
 
+/* A list that many push onto without locks, newest first. */
+static inline void task_push(struct task **pushed, struct task *task)
+{
+	struct task *newest = __atomic_load_n(pushed, __ATOMIC_RELAXED);
+
+	do
+		task->node.next = newest ? &newest->node : NULL;
+	while (!__atomic_compare_exchange_n(
+		pushed, &newest, task, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+}
+
+/* Moves all of it to the end of QUEUE, in the order in which it was pushed. */
+static inline void tasks_queue_pushed(struct list *queue, struct task **pushed)
+{
+	struct task *newest = __atomic_exchange_n(pushed, NULL, __ATOMIC_ACQUIRE);
+	struct list_node *oldest = NULL;
+
+	for (struct list_node *node = newest ? &newest->node : NULL; node;) {
+		struct list_node *older = node->next;
+
+		node->next = oldest;
+		oldest = node;
+		node = older;
+	}
+	while (oldest) {
+		struct list_node *newer = oldest->next;
+
+		oldest->next = NULL;
+		list_push_back(queue, oldest);
+		oldest = newer;
+	}
+}
+
 /*
  * A few threads that run tasks which may block. A task's RUN is called with a NULL shard, so that
  * it cannot touch one by accident; when it is done it hands the task on, usually by shard_deliver.
  */
 struct pool {
+	struct task *pushed; /* atomic: newest first */
+	sem_t more;	     /* as many as there are tasks, and at the end as many as there are threads */
 	pthread_mutex_t lock;
-	pthread_cond_t more;
 	struct list tasks;
 	pthread_t *threads;
-	unsigned thread_count, thread_max, idle_count, task_count;
-	bool stopping;
+	unsigned thread_count, thread_max; /* changed under the lock, read by anyone */
+	unsigned task_count; /* atomic: queued and running */
+	int nice;
 	char name[12];
 };
 
-int pool_init(struct pool *pool, const char *name, unsigned thread_max);
+/* NICE is added to the process's own: its threads get out of the way of others by so much. */
+int pool_init(struct pool *pool, const char *name, unsigned thread_max, int nice);
 /* Runs what is still queued, then ends the threads. */
 void pool_done(struct pool *pool);
 void pool_submit(struct pool *pool, struct task *task);
@@ -99,6 +136,7 @@ struct linux_file {
 	struct list_node dirty_node; /* under the device's lock */
 	pthread_mutex_t lock;	     /* for the rest */
 	struct list writes;	     /* file_ops that wait for a disk thread, in order */
+	struct pool *write_pool;     /* the first one's, while is_writing */
 	struct list syncs;	     /* file_ops that wait for the next sync */
 	bool is_writing;	     /* write_task is queued or runs; it holds a reference */
 	bool is_syncing;	     /* waits for the device's next sync, or has its part in one */
@@ -114,6 +152,7 @@ struct machine {
 	unsigned shard_count;
 	struct linux_shard *shards;
 	struct pool disk;    /* writes, syncs, names */
+	struct pool chores;  /* apart from `disk`, and nicer: what is_chore, but for syncs */
 	struct pool reads;   /* apart from `disk`: cold reads never delay a write */
 	struct pool compute; /* offload, resolve */
 	pthread_mutex_t devices_lock;

@@ -43,39 +43,16 @@ static void loop_wake(struct linux_shard *shard)
 
 void shard_deliver(struct linux_shard *to, struct task *task)
 {
-	struct task *newest = __atomic_load_n(&to->inbox, __ATOMIC_RELAXED);
-
-	do
-		task->node.next = newest ? &newest->node : NULL;
-	while (!__atomic_compare_exchange_n(
-		&to->inbox, &newest, task, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+	task_push(&to->inbox, task);
 	if (__atomic_load_n(&to->asleep, __ATOMIC_SEQ_CST) &&
 		__atomic_exchange_n(&to->asleep, 0, __ATOMIC_SEQ_CST))
 		loop_wake(to);
 }
 
-/* The inbox is newest first: turn it round, then queue it. */
 static void loop_take_inbox(struct linux_shard *shard)
 {
-	if (!__atomic_load_n(&shard->inbox, __ATOMIC_RELAXED))
-		return;
-	struct task *newest = __atomic_exchange_n(&shard->inbox, NULL, __ATOMIC_ACQUIRE);
-	struct list_node *oldest = NULL;
-
-	for (struct list_node *node = &newest->node; node;) {
-		struct list_node *older = node->next;
-
-		node->next = oldest;
-		oldest = node;
-		node = older;
-	}
-	while (oldest) {
-		struct list_node *newer = oldest->next;
-
-		oldest->next = NULL;
-		list_push_back(&shard->shard.ready, oldest);
-		oldest = newer;
-	}
+	if (__atomic_load_n(&shard->inbox, __ATOMIC_RELAXED))
+		tasks_queue_pushed(&shard->shard.ready, &shard->inbox);
 }
 
 static void loop_report_stall(struct linux_shard *shard, uint64_t step_ns)

@@ -18,7 +18,13 @@
 
 enum {
 	SHARDS_MAX = 256,
-	DISK_THREADS = 4, /* for each of the two pools that touch disks */
+	DISK_THREADS = 4, /* for each of the three pools that touch disks */
+	/*
+	 * Making ten thousand folders keeps some processors busy for seconds, all of it in the kernel. The
+	 * loops are to have a processor at once when they want one; and yet a thread that holds a lock of
+	 * the file system must not be kept waiting for long.
+	 */
+	CHORES_NICE = 5,
 	DIRTY_LIMIT = 128 << 20,
 	FILES_RESERVED_MIN = 128, /* descriptors */
 	FILES_RESERVED_MAX = 8192,
@@ -220,12 +226,14 @@ static void machine_options_complete(struct linux_machine_options *options)
 static int machine_pools_init(struct machine *machine)
 {
 	unsigned disk_threads = machine->options.disk_threads;
-	int error = pool_init(&machine->disk, "disk", disk_threads);
+	int error = pool_init(&machine->disk, "disk", disk_threads, 0);
 
 	if (!error)
-		error = pool_init(&machine->reads, "read", disk_threads);
+		error = pool_init(&machine->chores, "chore", disk_threads, CHORES_NICE);
 	if (!error)
-		error = pool_init(&machine->compute, "compute", max_of(machine->shard_count, 2u));
+		error = pool_init(&machine->reads, "read", disk_threads, 0);
+	if (!error)
+		error = pool_init(&machine->compute, "compute", max_of(machine->shard_count, 2u), 0);
 	return error;
 }
 
@@ -303,6 +311,7 @@ int linux_machine_run(const struct linux_machine_options *options, const struct 
 	/* Disk threads finish what they were asked: operations and files are still alive. */
 	pool_done(&machine.compute);
 	pool_done(&machine.reads);
+	pool_done(&machine.chores); /* may give work to `disk` */
 	pool_done(&machine.disk);
 	while (loops > 0)
 		loop_done(&machine.shards[--loops]);

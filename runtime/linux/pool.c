@@ -1,37 +1,52 @@
-/* Threads for what may block. They are started when there is work and none is idle. */
+/*
+ * Threads for what may block. They are started when there is work and none is idle.
+ *
+ * Whoever submits takes no lock: a thread of a nicer pool may be without a processor for long while it
+ * holds one, and a loop would wait for it. So tasks are pushed onto a list without locks, newest first;
+ * the threads move it to the queue, which is theirs. The semaphore counts tasks.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "runtime/linux/internal.h"
+
+static struct task *pool_next(struct pool *pool)
+{
+	struct list_node *node;
+
+	pthread_mutex_lock(&pool->lock);
+	if (list_is_empty(&pool->tasks))
+		tasks_queue_pushed(&pool->tasks, &pool->pushed);
+	node = list_pop_front(&pool->tasks);
+	pthread_mutex_unlock(&pool->lock);
+	return node ? container_of(node, struct task, node) : NULL;
+}
 
 static void *pool_thread(void *argument)
 {
 	struct pool *pool = argument;
+	struct task *task;
 
-	pthread_mutex_lock(&pool->lock);
+	/* As well as can be: without it the same is done, less evenly. On Linux this is the thread's own. */
+	if (pool->nice > 0)
+		setpriority(PRIO_PROCESS, (id_t)gettid(),
+			getpriority(PRIO_PROCESS, (id_t)gettid()) + pool->nice);
 	for (;;) {
-		struct list_node *node = list_pop_front(&pool->tasks);
-
-		if (node) {
-			struct task *task = container_of(node, struct task, node);
-
-			pool->task_count--;
-			pthread_mutex_unlock(&pool->lock);
-			task->run(NULL, task);
-			pthread_mutex_lock(&pool->lock);
-		} else if (pool->stopping) {
-			break;
-		} else {
-			pool->idle_count++;
-			pthread_cond_wait(&pool->more, &pool->lock);
-			pool->idle_count--;
-		}
+		while (sem_wait(&pool->more) != 0)
+			ensure(errno == EINTR);
+		task = pool_next(pool);
+		if (!task)
+			break; /* counted by pool_done */
+		task->run(NULL, task);
+		__atomic_sub_fetch(&pool->task_count, 1, __ATOMIC_RELAXED);
 	}
-	pthread_mutex_unlock(&pool->lock);
 	return NULL;
 }
 
+/* Under the lock, or before there are others. */
 static int pool_thread_start(struct pool *pool)
 {
 	int error = pthread_create(&pool->threads[pool->thread_count], NULL, pool_thread, pool);
@@ -42,20 +57,20 @@ static int pool_thread_start(struct pool *pool)
 	snprintf(name, sizeof(name), "%s-%u", pool->name, pool->thread_count);
 	name[15] = '\0'; /* the kernel's limit */
 	pthread_setname_np(pool->threads[pool->thread_count], name);
-	pool->thread_count++;
+	__atomic_store_n(&pool->thread_count, pool->thread_count + 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
-int pool_init(struct pool *pool, const char *name, unsigned thread_max)
+int pool_init(struct pool *pool, const char *name, unsigned thread_max, int nice)
 {
-	*pool = (struct pool){.thread_max = thread_max};
+	*pool = (struct pool){.thread_max = thread_max, .nice = nice};
 	snprintf(pool->name, sizeof(pool->name), "%s", name);
 	list_init(&pool->tasks);
 	pool->threads = calloc(thread_max, sizeof(*pool->threads));
 	if (!pool->threads)
 		return -ENOMEM;
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_cond_init(&pool->more, NULL);
+	sem_init(&pool->more, 0, 0);
 	/* One from the start, so that work can always be done; more when there is need. */
 	int error = pool_thread_start(pool);
 	if (error)
@@ -67,30 +82,38 @@ void pool_done(struct pool *pool)
 {
 	if (!pool->threads)
 		return;
+	/* What still runs may submit more; but no new threads. */
 	pthread_mutex_lock(&pool->lock);
-	pool->stopping = true;
-	pthread_cond_broadcast(&pool->more);
+	__atomic_store_n(&pool->thread_max, pool->thread_count, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&pool->lock);
 	for (unsigned i = 0; i < pool->thread_count; i++)
+		sem_post(&pool->more);
+	for (unsigned i = 0; i < pool->thread_count; i++)
 		pthread_join(pool->threads[i], NULL);
-	ensure(list_is_empty(&pool->tasks));
-	pthread_cond_destroy(&pool->more);
+	ensure(list_is_empty(&pool->tasks) && !pool->pushed);
+	sem_destroy(&pool->more);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool->threads);
 	pool->threads = NULL;
 }
 
-void pool_submit(struct pool *pool, struct task *task)
+/* One more than there is work for does no harm: it is started by whoever sees the need first. */
+static void pool_grow(struct pool *pool)
 {
 	pthread_mutex_lock(&pool->lock);
-	list_push_back(&pool->tasks, &task->node);
-	pool->task_count++;
-	/* Those idle may have been signalled for earlier tasks already. Without a new thread the
-	 * running ones get there later. */
-	if (pool->task_count > pool->idle_count && pool->thread_count < pool->thread_max &&
-		!pool->stopping)
-		pool_thread_start(pool);
+	if (pool->thread_count < pool->thread_max)
+		pool_thread_start(pool); /* without it the running ones get there later */
 	pthread_mutex_unlock(&pool->lock);
-	/* Who is woken must not find the lock taken: that would be two switches more. */
-	pthread_cond_signal(&pool->more);
+}
+
+void pool_submit(struct pool *pool, struct task *task)
+{
+	unsigned task_count = __atomic_add_fetch(&pool->task_count, 1, __ATOMIC_RELAXED);
+	unsigned thread_count = __atomic_load_n(&pool->thread_count, __ATOMIC_RELAXED);
+
+	task_push(&pool->pushed, task);
+	sem_post(&pool->more);
+	if (thread_count < task_count &&
+		thread_count < __atomic_load_n(&pool->thread_max, __ATOMIC_RELAXED))
+		pool_grow(pool);
 }
