@@ -14,6 +14,7 @@ enum {
 		64, /* batches of the tail that are found without the disk; a power of two */
 	LOG_WRITE_PARTS_MAX = 64,   /* operations gathered into one write */
 	LOG_SCAN_SIZE = 256 << 10,  /* read at a time in a recovery; a larger batch takes more */
+	LOG_EPOCHS_FIBERS_MAX = 4,  /* of one shard, that write leader epochs behind others' backs */
 	LOG_LOOKUP_FIBERS_MAX = 32, /* questions of one shard that wait for the disk at a time */
 };
 
@@ -41,6 +42,8 @@ struct log_store {
 	uint32_t free_check_count;
 	struct list lookups; /* that need the disk */
 	uint32_t lookup_fibers;
+	struct list epochs; /* logs whose epochs have changed, each counted as a fiber of its log */
+	uint32_t epochs_fibers;
 	struct list parents; /* struct log_parent, see log_names.c */
 	struct list graves;	  /* struct log_grave, by time */
 	struct list free_appends; /* struct log_append_private, for reuse */
@@ -123,7 +126,8 @@ struct log {
 
 	struct producer_state producers;
 	struct epoch_cache epochs;
-	bool epochs_dirty, epochs_writing, epochs_queued; /* the latter: a fiber is about to write */
+	bool epochs_dirty, epochs_writing;
+	struct list_node epochs_node; /* in the store's: a fiber is about to write them */
 	int64_t *snapshots; /* offsets of the .snapshot files, ascending */
 	uint32_t snapshot_count, snapshot_capacity;
 	int64_t snapshot_offset; /* of the last one written */

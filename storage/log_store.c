@@ -41,6 +41,7 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 	list_init(&store->folders_told);
 	list_init(&store->open_segments);
 	list_init(&store->lookups);
+	list_init(&store->epochs);
 	list_init(&store->parents);
 	list_init(&store->graves);
 	list_init(&store->free_appends);
@@ -271,6 +272,7 @@ static void housekeeping(struct shard *shard, void *argument)
 		store->options.producer_id_expiration_check_interval_ms);
 	struct list_node *node, *next;
 
+	fiber_is_chore(shard, true);
 	for (node = list_first(&store->logs); node; node = next) {
 		struct log *log = container_of(node, struct log, node);
 

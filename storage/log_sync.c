@@ -207,25 +207,43 @@ int log_epochs_write(struct log *log)
 	return error;
 }
 
-static void epochs_fiber(struct shard *shard, void *argument)
+static void epochs_write_behind(struct log *log)
 {
-	struct log *log = argument;
-	int error;
+	int error = log_epochs_write(log);
 
-	log->epochs_queued = false;
-	error = log_epochs_write(log);
 	/* On a full disk it stays dirty and goes with a later checkpoint. */
 	if (error && error != -ENOSPC && !log_error_is_passing(error) && !log->error)
 		log_fail(log, error);
 	log_fiber_end(log);
 }
 
+static void epochs_fiber(struct shard *shard, void *argument)
+{
+	struct log_store *store = argument;
+	struct list_node *node;
+
+	fiber_is_chore(shard, true);
+	while ((node = list_pop_front(&store->epochs)))
+		epochs_write_behind(container_of(node, struct log, epochs_node));
+	store->epochs_fibers--;
+}
+
+/* A few fibers serve all logs of a shard: ten thousand may be opened at once. */
 void log_epochs_changed(struct log *log)
 {
+	struct log_store *store = log->store;
+
 	log->epochs_dirty = true;
-	/* Without memory for a fiber it goes with the next checkpoint. */
-	if (!log->epochs_queued && !log->epochs_writing && !log->closing && !log->loading)
-		log->epochs_queued = log_fiber_start(log, epochs_fiber) == 0;
+	if (list_node_is_linked(&log->epochs_node) || log->epochs_writing || log->closing ||
+		log->loading)
+		return;
+	if (store->epochs_fibers < LOG_EPOCHS_FIBERS_MAX &&
+		fiber_start(store->shard, epochs_fiber, store) == 0)
+		store->epochs_fibers++;
+	if (store->epochs_fibers == 0)
+		return; /* without memory for a fiber it goes with the next checkpoint */
+	log->fibers++;
+	list_push_back(&store->epochs, &log->epochs_node);
 }
 
 /* ---- snapshots of the producers ---- */
