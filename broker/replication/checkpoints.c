@@ -152,7 +152,10 @@ void checkpoints_log_starts_wait(struct broker *broker, struct log_start_wait *w
 static void checkpoint_fiber(struct shard *shard, void *argument)
 {
 	struct broker *broker = argument;
-	int error = checkpoints_write(broker);
+	int error;
+
+	fiber_is_chore(shard, true);
+	error = checkpoints_write(broker);
 
 	if (error < 0)
 		log_event(&broker->shards[SHARD_MAIN].logger, LOG_CHECKPOINT_FAILED,

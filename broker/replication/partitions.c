@@ -268,6 +268,7 @@ static void partitions_fiber(struct shard *shard, void *argument)
 	struct broker_shard *here = argument;
 	struct list_node *node;
 
+	fiber_is_chore(shard, true);
 	while ((node = list_pop_front(&here->partition_work)))
 		partition_work_run(container_of(node, struct partition, work));
 	here->partition_fibers--;
