@@ -28,6 +28,7 @@
 enum {
 	SEND_PARTS = 64,	 /* of one sendmsg */
 	SEND_STEP_MAX = 1 << 20, /* bytes, before other steps get their turn */
+	SEND_PIECE_COST = 2048,	 /* what a piece costs beside its bytes, in bytes: slices are read or sent by a call each */
 	SLICE_MAX = 512 * 1024,	 /* probed and sent at once */
 	CHUNK_SIZE = 256 * 1024,
 	CHUNKS_MAX = 32, /* of one shard, in use and free */
@@ -292,6 +293,7 @@ void send_advance(struct linux_shard *shard, struct linux_socket *socket)
 			shard_post(&shard->shard, &socket->again);
 			return;
 		}
+		uint32_t piece_count = op->ask.piece_count;
 		int64_t put = socket->chunk ? 0
 					    : send_gathered(shard, socket, piece,
 						      op->ask.piece_count);
@@ -299,7 +301,8 @@ void send_advance(struct linux_shard *shard, struct linux_socket *socket)
 			put = send_slice(shard, socket, piece, op->ask.piece_count == 1);
 		if (put > 0) {
 			send_consume(op, (uint64_t)put);
-			budget -= min_of(budget, (uint64_t)put);
+			uint64_t pieces = piece_count - op->ask.piece_count;
+			budget -= min_of(budget, (uint64_t)put + pieces * SEND_PIECE_COST);
 		} else if (put == 0) {
 			return;
 		} else if (put == -EAGAIN || put == -EWOULDBLOCK) {
