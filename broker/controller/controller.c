@@ -128,6 +128,15 @@ struct round {
 	bool failed;
 };
 
+enum { RECORDS_PER_TURN = 256 };
+
+/* Between two records of many: others get their turn. Nobody else works on what the controller's fiber works on. */
+static void records_yield(struct controller *controller, int32_t done)
+{
+	if (done % RECORDS_PER_TURN == RECORDS_PER_TURN - 1)
+		fiber_yield(controller->shard);
+}
+
 /* RECORDS as batches of at most so many; none for an empty list. */
 static int encode(
 	struct controller *controller, struct round *round, const struct metadata_records *records)
@@ -155,6 +164,7 @@ static int encode(
 		if (error == 0 &&
 			(i + 1 == records->count || (i + 1) % RECORDS_PER_OPERATION_MAX == 0))
 			error = batch_builder_end(&batch);
+		records_yield(controller, i);
 	}
 	return error;
 }
@@ -174,6 +184,7 @@ static void apply(
 		if (record->type == CLUSTER_METADATA_CONFIG &&
 			config->resource_type == IMAGE_CONFIG_BROKER)
 			controller->broker_configs_changed = true;
+		records_yield(controller, i);
 	}
 	if (records->count > 0)
 		image_loader_position_set(&controller->loader,
