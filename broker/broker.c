@@ -75,6 +75,11 @@ static void image_message_run(struct shard *shard, struct task *task)
 	parts_image_arrived(here);
 }
 
+static void broker_config_changed(void *argument, struct str broker)
+{
+	*(bool *)argument = true;
+}
+
 /* The effective configuration changes only with broker settings in the metadata. */
 static void broker_config_update(struct broker *broker, const struct image *image)
 {
@@ -83,7 +88,11 @@ static void broker_config_update(struct broker *broker, const struct image *imag
 	struct config *updated;
 	struct arena arena;
 
-	if (!image_configs_differ(broker->published, image))
+	bool changed = false;
+
+	image_configs_diff(
+		broker->published, image, IMAGE_CONFIG_BROKER, broker_config_changed, &changed);
+	if (!changed)
 		return;
 	config_report_init(&report);
 	arena_init(&arena, 1 << 20);

@@ -356,7 +356,33 @@ void image_topics_diff(const struct image *before, const struct image *after,
 		topics_diff_one, &diff);
 }
 
-bool image_configs_differ(const struct image *before, const struct image *after)
+struct configs_diff {
+	int8_t type;
+	void (*changed)(void *argument, struct str resource);
+	void *argument;
+	struct str last; /* null before the first */
+};
+
+/* In the order of their keys, so that a resource's settings come in a row. */
+static void configs_diff_one(void *argument, void *before, void *after)
 {
-	return !before || before->configs.root != after->configs.root;
+	struct configs_diff *diff = argument;
+	const struct config_record *record = message_of(after ? after : before);
+
+	if (record->resource_type != diff->type ||
+		(!str_is_null(diff->last) && str_equal(diff->last, record->resource_name)))
+		return;
+	diff->last = record->resource_name;
+	diff->changed(diff->argument, record->resource_name);
+}
+
+void image_configs_diff(const struct image *before, const struct image *after, int8_t type,
+	void (*changed)(void *argument, struct str resource), void *argument)
+{
+	struct configs_diff diff = {
+		.type = type, .changed = changed, .argument = argument, .last = STR_NULL};
+	struct persistent_map none = {0};
+
+	persistent_map_diff(&config_map_type, before ? before->configs : none, after->configs,
+		configs_diff_one, &diff);
 }

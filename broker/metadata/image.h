@@ -120,8 +120,10 @@ void image_topics_diff(const struct image *before, const struct image *after,
 	void (*changed)(void *argument, const struct image_topic *topic_before,
 		const struct image_topic *topic_after),
 	void *argument);
-/* Has any setting changed between the two? Never a wrong no. */
-bool image_configs_differ(const struct image *before, const struct image *after);
+/* The same for settings: calls CHANGED for every resource of TYPE (IMAGE_CONFIG_...) that has others in AFTER than
+ * in BEFORE, once. */
+void image_configs_diff(const struct image *before, const struct image *after, int8_t type,
+	void (*changed)(void *argument, struct str resource), void *argument);
 
 uint32_t image_partition_count(const struct image_topic *topic);
 /* NULL when there is no such partition. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static struct arena arena;
 
@@ -634,6 +635,40 @@ Test(image, versions_share_their_structure_and_stay_as_they_were)
 		image_unref(copy);
 		image_unref(kept[i]);
 	}
+	image_unref(image);
+}
+
+static void name_add(void *argument, struct str resource)
+{
+	char *names = argument;
+
+	sprintf(names + strlen(names), "[%.*s]", STR_ARGS(resource));
+}
+
+/* Of each type by itself; a resource is named once, however many of its settings differ. */
+Test(image, settings_that_differ_are_found)
+{
+	struct metadata_records records;
+	struct image *image = image_new(), *before;
+	char topics[100] = "", brokers[100] = "", all[100] = "";
+
+	metadata_records_init(&records, &arena);
+	add_everything(&records, METADATA_VERSION_LATEST);
+	apply_all(&image, &records);
+	before = image_ref(image);
+	metadata_records_init(&records, &arena);
+	add_config(&records, IMAGE_CONFIG_TOPIC, "a_topic", "retention.ms", "7");
+	add_config(&records, IMAGE_CONFIG_TOPIC, "a_topic", "segment.ms", "7");
+	add_config(&records, IMAGE_CONFIG_TOPIC, "b.topic", "retention.ms", NULL);
+	add_config(&records, IMAGE_CONFIG_TOPIC, "c", "retention.ms", "9");
+	apply_all(&image, &records);
+	image_configs_diff(before, image, IMAGE_CONFIG_TOPIC, name_add, topics);
+	cr_assert_str_eq(topics, "[a_topic][b.topic][c]");
+	image_configs_diff(before, image, IMAGE_CONFIG_BROKER, name_add, brokers);
+	cr_assert_str_eq(brokers, "");
+	image_configs_diff(NULL, image, IMAGE_CONFIG_BROKER, name_add, all);
+	cr_assert_str_eq(all, "[][1]");
+	image_unref(before);
 	image_unref(image);
 }
 

@@ -398,6 +398,23 @@ static void topic_changed(
 		topic_update(change->shard, change->image, after);
 }
 
+static void topic_settings_changed(void *argument, struct str name)
+{
+	struct topics_change *change = argument;
+	const struct image_topic *topic = image_topic_by_name(change->image, name);
+	uint32_t count = topic ? image_partition_count(topic) : 0;
+	struct topic_config config;
+
+	topic_config_of_image(change->shard->config, change->image, name, &config);
+	for (uint32_t i = 0; i < count; i++) {
+		struct partition *partition = partition_find(change->shard, &topic->id,
+			image_partition_at(topic, i)->partition_id);
+
+		if (partition && !partition->delete_wanted)
+			partition_settings_set(partition, &config);
+	}
+}
+
 void partitions_update(struct broker_shard *shard, const struct image *old,
 	const struct image *image, bool settings_changed)
 {
@@ -406,9 +423,11 @@ void partitions_update(struct broker_shard *shard, const struct image *old,
 	if (shard->stopping)
 		return; /* the logs are being closed */
 	image_topics_diff(old, image, topic_changed, &change);
-	if (!settings_changed && !image_configs_differ(old, image))
+	if (!settings_changed) {
+		image_configs_diff(old, image, IMAGE_CONFIG_TOPIC, topic_settings_changed, &change);
 		return;
-	/* Settings change rarely: every partition looks its own up again. */
+	}
+	/* Those of brokers are every topic's defaults; they change rarely. */
 	map_for_each(node, &shard->partitions)
 	{
 		struct partition *partition = map_entry(node, struct partition, node);
