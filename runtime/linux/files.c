@@ -431,7 +431,7 @@ void linux_file_submit(struct shard *shard, struct file_op *op)
 		if (linux_file_of(op->ask.file)->device->tells_status_at_once)
 			file_op_complete(op, file_op_status(linux_file_of(op->ask.file), op));
 		else
-			file_op_hand_over(op, &shard->machine->disk, file_op_rare_run);
+			file_op_hand_over(op, disk_pool(shard->machine, op), file_op_rare_run);
 		break;
 	default:
 		file_op_hand_over(op, disk_pool(shard->machine, op), file_op_rare_run);
