@@ -183,6 +183,11 @@ static void batches_note(struct inspection *inspection, struct found_log *found,
 			problem_set(inspection, found, "it can't be read", offset, code);
 			return;
 		}
+		/* A power cut took the end of a closed segment; in a compacted log a gap may be meant. */
+		if (slice.size == 0 && inspection->is_compacted) {
+			free(data);
+			return;
+		}
 		size = 0;
 		for (uint32_t at = 0; (size = batch_next(data + at, slice.size - at, &header)) > 0;
 			at += (uint32_t)size) {
