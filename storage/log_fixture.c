@@ -220,18 +220,18 @@ static void sent_answered(struct log_append *op)
 }
 
 void fixture_send(
-	struct fixture *fixture, struct fixture_sent *sent, const struct fixture_batch *batch)
+	struct log *log, struct fixture_sent *sent, const struct fixture_batch *batch)
 {
 	uint32_t size;
 
-	*sent = (struct fixture_sent){.shard = fixture->shard};
+	*sent = (struct fixture_sent){.shard = log_store_shard(log_store_of(log))};
 	sent->bytes = fixture_batch_new(batch, &size);
 	sent->op = (struct log_append){.records = sent->bytes,
 		.size = size,
 		.origin = APPEND_CLIENT,
 		.produce_version = 9,
 		.done = sent_answered};
-	log_append(fixture->log, &sent->op);
+	log_append(log, &sent->op);
 }
 
 int16_t fixture_answer_wait(struct fixture_sent *sent)

@@ -98,7 +98,7 @@ struct fixture_sent {
 	bool is_answered;
 };
 void fixture_send(
-	struct fixture *fixture, struct fixture_sent *sent, const struct fixture_batch *batch);
+	struct log *log, struct fixture_sent *sent, const struct fixture_batch *batch);
 /* Waits for the answer: Kafka's error code. SENT->op tells the offsets until it is sent again. */
 int16_t fixture_answer_wait(struct fixture_sent *sent);
 

@@ -15,6 +15,7 @@ enum {
 	LOG_WRITE_PARTS_MAX = 64,   /* operations gathered into one write */
 	LOG_SCAN_SIZE = 256 << 10,  /* read at a time in a recovery; a larger batch takes more */
 	LOG_EPOCHS_FIBERS_MAX = 4,  /* of one shard, that write leader epochs behind others' backs */
+	LOG_LONG_SYNC_FIBERS_MAX = 256, /* of one shard; many, for files that wait share a sync */
 	LOG_LOOKUP_FIBERS_MAX = 32, /* questions of one shard that wait for the disk at a time */
 };
 
@@ -44,6 +45,8 @@ struct log_store {
 	uint32_t lookup_fibers;
 	struct list epochs; /* logs whose epochs have changed, each counted as a fiber of its log */
 	uint32_t epochs_fibers;
+	struct list long_syncs; /* logs, see log_long_sync.c */
+	uint32_t long_sync_fibers;
 	struct list parents; /* struct log_parent, see log_names.c */
 	struct list graves;	  /* struct log_grave, by time */
 	struct list free_appends; /* struct log_append_private, for reuse */
@@ -142,6 +145,9 @@ struct log {
 	uint64_t unsynced_messages;
 	uint64_t unsynced_since_ns; /* 0: nothing is unsynced */
 	struct timer flush_timer;   /* for flush.ms, when that is sooner than the background */
+	struct list_node long_sync_node; /* see log_long_sync.c */
+	struct timer long_sync_timer;
+	bool long_sync_wanted, long_flush_wanted;
 	struct file_op sync_op;
 	struct file *sync_file;
 	int64_t sync_target;
@@ -271,6 +277,10 @@ void log_checks_free(struct log_store *store);
 /* ---- log_sync.c ---- */
 
 void log_sync_run(struct log *log);
+/* What is readable needs more than a sync of the active segment's file to be durable. */
+bool log_sync_is_long(const struct log *log);
+/* Such a sync has ended, or failed the log. */
+void log_sync_done(struct log *log);
 void log_sync_fail_all(struct log *log, int error);
 /* (fiber) Data, indexes and epochs are on the disk up to the readable end of now; the recovery
  * point moves there. */
@@ -380,6 +390,14 @@ int log_clean(struct log *log, const struct log_clean *ask, struct log_cleaning 
 /* ---- log_cleaner.c ---- */
 
 void log_cleaner_done(struct log_store *store);
+
+/* ---- log_long_sync.c ---- */
+
+/* Once a fiber is free: syncs the log's names or its segments, and calls log_sync_done. 0, -ENOMEM. */
+int log_long_sync(struct log *log);
+/* The same with a whole checkpoint, and without log_sync_done. */
+int log_long_flush(struct log *log);
+void log_long_sync_retry(struct shard *shard, struct timer *timer);
 
 /* ---- log_roll.c ---- */
 

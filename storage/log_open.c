@@ -215,6 +215,7 @@ static struct log *log_new(struct log_store *store, const struct log_open *ask)
 	log->partition = ask->partition;
 	log->clean_end = ask->clean_end;
 	log->flush_timer.fire = log_flush_due;
+	log->long_sync_timer.fire = log_long_sync_retry;
 	list_init(&log->queued);
 	list_init(&log->flying);
 	list_init(&log->durable);

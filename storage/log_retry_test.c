@@ -27,7 +27,7 @@ TestSuite(log_retry, .init = world_begin, .fini = world_end);
 
 static void batch_send(struct fixture *fixture, struct fixture_sent *sent, int32_t sequence)
 {
-	fixture_send(fixture, sent,
+	fixture_send(fixture->log, sent,
 		&(struct fixture_batch){
 			.count = 2, .from_ms = 1000, .producer_id = 42, .sequence = sequence});
 }

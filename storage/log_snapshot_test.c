@@ -39,7 +39,7 @@ static void snapshot_beside_a_refusal(struct fixture *fixture)
 	must_eq(fixture_sync(log), 0);
 	log_snapshot_want(log);
 	host_fail_operation(host, refusal->operation, ENOSPC);
-	fixture_send(fixture, &sent, &refused);
+	fixture_send(fixture->log, &sent, &refused);
 	log_checkpoint(log);
 	refusal->refused = fixture_answer_wait(&sent) != 0;
 	host_fail_operation(host, 0, 0);

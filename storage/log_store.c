@@ -42,6 +42,7 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 	list_init(&store->open_segments);
 	list_init(&store->lookups);
 	list_init(&store->epochs);
+	list_init(&store->long_syncs);
 	list_init(&store->parents);
 	list_init(&store->graves);
 	list_init(&store->free_appends);

@@ -14,7 +14,6 @@
 
 /* Between snapshots of the producers, so that a recovery need not read more headers than that. */
 #define SNAPSHOT_INTERVAL_BYTES (64ull << 20)
-#define NAMES_RETRY_NS		(100 * NS_PER_MS)
 
 /* ---- data ---- */
 
@@ -91,32 +90,17 @@ static void sync_done(struct shard *shard, struct file_op *file_op)
 	log_drain_wake(log);
 }
 
-static void checkpoint_fiber(struct shard *shard, void *argument)
+bool log_sync_is_long(const struct log *log)
 {
-	struct log *log = argument;
-
-	log_checkpoint(log);
-	log->syncing = false;
-	log_drain_wake(log);
-	if (!log->error)
-		log_sync_run(log);
-	log_fiber_end(log);
+	return log->names_unsynced || closed_first_unsynced(log) || !log_active(log)->file;
 }
 
-static void names_fiber(struct shard *shard, void *argument)
+void log_sync_done(struct log *log)
 {
-	struct log *log = argument;
-	int error = log->error ? log->error : log_names_sync(log);
-
-	if (error == -ENOSPC || log_error_is_passing(error))
-		fiber_sleep(shard, NAMES_RETRY_NS);
-	else if (error && !log->error)
-		log_fail(log, error);
 	log->syncing = false;
 	log_drain_wake(log);
 	if (!log->error)
 		log_sync_run(log);
-	log_fiber_end(log);
 }
 
 void log_sync_run(struct log *log)
@@ -133,8 +117,8 @@ void log_sync_run(struct log *log)
 	if (closed && closed->finishing)
 		return; /* run again when that is done */
 	log->syncing = true;
-	if (log->names_unsynced || closed || !active->file) {
-		if (log_fiber_start(log, log->names_unsynced ? names_fiber : checkpoint_fiber) < 0) {
+	if (log_sync_is_long(log)) {
+		if (log_long_sync(log) < 0) {
 			log->syncing = false;
 			log_fail(log, -ENOMEM);
 		}
@@ -461,14 +445,6 @@ out:
 
 /* ---- flush.ms ---- */
 
-static void flush_fiber(struct shard *shard, void *argument)
-{
-	struct log *log = argument;
-
-	log_checkpoint(log);
-	log_fiber_end(log);
-}
-
 void log_flush_due(struct shard *shard, struct timer *timer)
 {
 	struct log *log = container_of(timer, struct log, flush_timer);
@@ -478,7 +454,7 @@ void log_flush_due(struct shard *shard, struct timer *timer)
 		return; /* another sync was earlier, or nobody waits for this one any more */
 	if (now_ns - log->unsynced_since_ns < (uint64_t)log->config.flush_ms * NS_PER_MS)
 		log_flush_schedule(log);
-	else if (log_fiber_start(log, flush_fiber) < 0)
+	else if (log_long_flush(log) < 0)
 		timer_set(shard, timer, now_ns + NS_PER_S);
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "protocol/errors.h"
+#include "runtime/machine_ops.h"
 #include "storage/log_fixture.h"
 #include "storage/log_internal.h"
 
@@ -99,4 +100,88 @@ Test(log_sync, a_sync_that_memory_was_short_for_fails_the_log)
 		world_free(world);
 	}
 	must_geq(failures, 1);
+}
+
+/* ---- many logs at a time ---- */
+
+enum { LOGS = 2 * LOG_LONG_SYNC_FIBERS_MAX };
+
+struct crowd {
+	struct log *logs[LOGS];
+	struct fixture_sent sent[LOGS];
+	uint32_t fibers_most;
+};
+
+static uint32_t fibers_count(struct shard *shard)
+{
+	uint32_t count = 0;
+
+	list_for_each (node, &shard->fibers.all)
+		count++;
+	return count;
+}
+
+/* The names and the record of each log are on the disk, and it is told where that was asked for. */
+static bool crowd_is_durable(const struct crowd *crowd)
+{
+	for (int i = 0; i < LOGS; i++)
+		if (!crowd->sent[i].is_answered || crowd->logs[i]->names_unsynced ||
+			crowd->logs[i]->durable_end < 1)
+			return false;
+	return true;
+}
+
+static void crowd_syncs(struct fixture *fixture)
+{
+	struct crowd *crowd = fixture->argument;
+	struct log_open ask = {
+		.folder = "data", .topic = STR("topic"), .config = fixture->config};
+	char name[32];
+
+	for (int i = 0; i < LOGS; i++) {
+		snprintf(name, sizeof(name), "topic-%d", i + 1);
+		ask.name = name;
+		ask.partition = i + 1;
+		must_eq(log_open(fixture->store, &ask, &crowd->logs[i], NULL), 0);
+	}
+	for (int i = 0; i < LOGS; i++)
+		fixture_send(crowd->logs[i], &crowd->sent[i],
+			&(struct fixture_batch){.count = 1, .from_ms = 1, .producer_id = -1});
+	while (!crowd_is_durable(crowd)) {
+		fiber_sleep(fixture->shard, NS_PER_MS / 10);
+		crowd->fibers_most = max_of(crowd->fibers_most, fibers_count(fixture->shard));
+	}
+	for (int i = 0; i < LOGS; i++) {
+		must_eq(fixture_answer_wait(&crowd->sent[i]), 0);
+		must_eq(log_close(crowd->logs[i]), 0);
+	}
+}
+
+static void crowd_run(int64_t flush_messages, int64_t flush_ms)
+{
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+	struct fixture fixture;
+
+	world = world_new(&(struct world_options){.seed = 1, .disk_delay_max_ns = 200000});
+	host = world_host_new(world, "a", "10.0.0.1");
+	fixture_init(&fixture, crowd_syncs, crowd);
+	fixture.config.flush_messages = flush_messages;
+	fixture.config.flush_ms = flush_ms;
+	must_eq(fixture_run(world, host, &fixture), 0);
+	/* Leader epochs, housekeeping and the program have some, too. */
+	must_leq(crowd->fibers_most, LOG_LONG_SYNC_FIBERS_MAX + 16);
+	must_gt(crowd->fibers_most, LOG_LONG_SYNC_FIBERS_MAX / 2);
+	free(crowd);
+	world_free(world);
+}
+
+/* More logs than there are fibers get their first record at a time; fibers are counted meanwhile. */
+Test(log_sync, many_new_logs_are_synced_by_some_fibers)
+{
+	crowd_run(1, INT64_MAX);
+}
+
+Test(log_sync, many_logs_are_flushed_by_some_fibers)
+{
+	crowd_run(INT64_MAX, 10);
 }
