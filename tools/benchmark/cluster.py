@@ -121,6 +121,21 @@ def until(what, fact):
         time.sleep(0.02)  # the poll's pace
 
 
+IDLE_SHARE, IDLE_LOOK_S, IDLE_LIMIT_S = 0.05, 0.2, 5
+
+
+def idle_await(node):
+    """Until the broker has ended what its last load left it to do (compiling, collecting), or for some seconds."""
+    deadline = time.monotonic() + IDLE_LIMIT_S
+    before = node.cpu_s()
+    while time.monotonic() < deadline:
+        time.sleep(IDLE_LOOK_S)  # the window in which its CPU is counted
+        now = node.cpu_s()
+        if now - before <= IDLE_SHARE * IDLE_LOOK_S:
+            return
+        before = now
+
+
 def page_cache_prepare(folder, gb):
     """
     Writes and deletes a file of so many gigabytes. A virtual machine's host hands memory out at its first touch; what

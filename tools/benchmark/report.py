@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import statistics
 import subprocess
 
 import cluster
@@ -32,15 +33,32 @@ def progress(case, result):
     return out + (f' (load {result["load_cores"]:.2f})' if 'load_cores' in result else '')
 
 
+def values(results, kind, case, figure=None):
+    """{round: value} of a figure, by default of the one that the case is about. CASE may be a name."""
+    figure, name = figure or case.figure, getattr(case, 'name', case)
+    return {number: found[figure] for number, found in results.get(kind, {}).get(name, {}).items() if figure in found}
+
+
 def median(results, kind, case, figure=None):
-    return results.get(kind, {}).get(case.name, {}).get(figure or case.figure, (None,))[0]
+    found = values(results, kind, case, figure)
+    return statistics.median(found.values()) if found else None
+
+
+def quotients(ours, theirs):
+    """Of what was measured in the same round, so within seconds: the machine's moods hit both. Sorted."""
+    return sorted(ours[number] / theirs[number] for number in ours.keys() & theirs.keys() if theirs[number])
+
+
+def ratio(results, case, kind='kafka', figure=None):
+    """The median of the rounds' quotients of our figure and theirs, or None."""
+    found = quotients(values(results, 'barnabas', case, figure), values(results, kind, case, figure))
+    return statistics.median(found) if found else None
 
 
 def verdicts(case, results):
     """What was to be reached, each as (text, reached, what it is)."""
     ours = median(results, 'barnabas', case)
-    theirs = median(results, 'kafka', case)
-    limit = median(results, 'limit', case)
+    of_kafkas, of_limit = ratio(results, case), ratio(results, case, 'limit')
     out = []
     if ours is None:
         return out
@@ -49,25 +67,24 @@ def verdicts(case, results):
         out.append((f'{"at least" if more else "at most"} {number(wanted)} of {of}', value >= wanted if more else value <= wanted,
                     number(value)))
 
-    if case.target is not None and theirs:
-        times(ours / theirs, case.target, "Kafka's", case.figure in rows.MORE_IS_BETTER)
+    if case.target is not None and of_kafkas is not None:
+        times(of_kafkas, case.target, "Kafka's", case.figure in rows.MORE_IS_BETTER)
     if case.bound is not None:
         out.append((f'at most {number(case.bound)}', ours <= case.bound, number(ours)))
-    if case.of_limit is not None and limit:
-        times(ours / limit, case.of_limit, "the bare server's")
+    if case.of_limit is not None and of_limit is not None:
+        times(of_limit, case.of_limit, "the bare server's")
     if case.beside is not None:
         name, wanted = case.beside
-        other = results['barnabas'].get(name, {}).get(case.figure)
+        other = quotients(values(results, 'barnabas', case), values(results, 'barnabas', name, case.figure))
         if other:
-            times(ours / other[0], wanted, f'"{name}"')
+            times(statistics.median(other), wanted, f'"{name}"')
     for want in case.also:
         label = rows.FIGURES[want.figure]
-        mine, kafkas = (median(results, kind, case, want.figure) for kind in ('barnabas', 'kafka'))
+        mine, part = median(results, 'barnabas', case, want.figure), ratio(results, case, figure=want.figure)
         if want.bound is not None and mine is not None:
             out.append((f'{label} at most {number(want.bound)}', mine <= want.bound, number(mine)))
-        if want.target is not None and mine is not None and kafkas:
-            out.append((f"{label} at most {number(want.target)} of Kafka's", mine / kafkas <= want.target,
-                        number(mine / kafkas)))
+        if want.target is not None and part is not None:
+            out.append((f"{label} at most {number(want.target)} of Kafka's", part <= want.target, number(part)))
     return out
 
 
@@ -89,19 +106,16 @@ def comparison(cases, results):
         ours, theirs, limit = (median(results, kind, case) for kind in ('barnabas', 'kafka', 'limit'))
         if ours is None and theirs is None and limit is None:
             continue
-        if limit and ours:
-            share = ours / limit if case.figure in rows.MORE_IS_BETTER else limit / ours
-            share = f'{share * 100:.0f}%'
-        else:
-            share = ''
-        spread = results.get('barnabas', {}).get(case.name, {}).get(case.figure)
+        of_limit = ratio(results, case, 'limit')
+        share = f'{(of_limit if case.figure in rows.MORE_IS_BETTER else 1 / of_limit) * 100:.0f}%' if of_limit else ''
+        spread = quotients(values(results, 'barnabas', case), values(results, 'kafka', case))
         said = verdicts(case, results)
         lines.append([case.row, case.name, rows.FIGURES[case.figure], number(ours), number(theirs),
-                      number(ours / theirs) if ours is not None and theirs else '', number(limit), share,
-                      f'{number(spread[1])} to {number(spread[2])}' if spread and spread[1] != spread[2] else '',
+                      number(ratio(results, case)), f'{number(spread[0])} to {number(spread[-1])}' if len(spread) > 1 else '',
+                      number(limit), share,
                       '; '.join(wanted for wanted, _, _ in said), '; '.join('yes' if ok else f'**no** ({is_})'
                                                                            for _, ok, is_ in said)])
-    return table(['row', 'workload', 'figure', 'Barnabas', 'Kafka', 'ratio', 'bare server', 'share of it', 'spread', 'wanted',
+    return table(['row', 'workload', 'figure', 'Barnabas', 'Kafka', 'ratio', 'of rounds', 'bare server', 'share of it', 'wanted',
                   'reached'], lines)
 
 
@@ -109,10 +123,8 @@ def details(cases, results):
     lines = []
     for case in cases:
         for kind in ('barnabas', 'kafka', 'limit'):
-            found = results.get(kind, {}).get(case.name)
-            if found and 'requests_per_s' in found and (kind != 'limit' or case.limit != 'sync'):
-                lines.append([case.row, case.name, kind] + [number(found[name][0]) if name in found else ''
-                                                            for name, _ in OTHERS])
+            if median(results, kind, case, 'requests_per_s') is not None and (kind != 'limit' or case.limit != 'sync'):
+                lines.append([case.row, case.name, kind] + [number(median(results, kind, case, name)) for name, _ in OTHERS])
     return table(['row', 'workload', 'broker'] + [unit for _, unit in OTHERS], lines)
 
 
@@ -142,11 +154,12 @@ def plot(cases, results, where):
     """A bar for each case: our figure as a part of Kafka's, on a logarithmic scale; marks for target and bare server."""
     bars = []
     for case in cases:
-        ours, theirs, limit = (median(results, kind, case) for kind in ('barnabas', 'kafka', 'limit'))
-        if ours and theirs:
+        theirs, limit = (median(results, kind, case) for kind in ('kafka', 'limit'))
+        of_kafkas = ratio(results, case)
+        if of_kafkas:
             more = case.figure in rows.MORE_IS_BETTER
             # As "times better than Kafka", whichever way the figure goes.
-            better = ours / theirs if more else theirs / ours
+            better = of_kafkas if more else 1 / of_kafkas
             at_limit = (limit / theirs if more else theirs / limit) if limit else None
             target = (case.target if more else 1 / case.target) if case.target else None
             bars.append((case, better, target, at_limit))

@@ -1,11 +1,10 @@
-"""Runs cases against brokers in turn: A B A B, each round with a fresh directory."""
+"""Runs cases against brokers in turn, case by case: what is compared was measured within seconds, as machines have moods."""
 import contextlib
 import dataclasses
 import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -190,12 +189,6 @@ def measure_limit(bench, case):
 LIMIT_FRAME = bytes.fromhex('0000000a 0012 0000 00000001 ffff')
 
 
-def summary(rounds):
-    """{figure: (median, lowest, highest)} of the rounds of one case."""
-    return {name: (statistics.median(values), min(values), max(values))
-            for name in rounds[0] if (values := [r[name] for r in rounds if name in r])}
-
-
 def shrunk(case, by):
     """The case with so little of everything that it only shows whether it runs."""
 
@@ -222,58 +215,84 @@ def attempt(function, *arguments):
         return str(error) or type(error).__name__
 
 
-def one_round(bench, kind, cases):
-    """(case, figures or why there are none) of every case, on a broker that is started for this round."""
-    if kind == 'limit':
-        for case in cases:
-            if case.limit and not case.ours_only:
-                yield case, attempt(measure_limit, bench, case)
-        return
-    node = None
-    try:
-        for case in cases:
-            if case.ours_only and kind != 'barnabas':
-                continue
-            if node is None:
-                node = cluster.start(kind, bench.scratch)
-                if kind == 'kafka':
-                    bench.warm_up(node)
-            result = attempt(measure, bench, node, case)
-            yield case, result
-            if isinstance(result, str):
-                # Whatever state it is in: the next case gets a new one.
-                node.kill()
-                node = None
-    finally:
-        if node is not None:
+class Brokers:
+    """
+    Each is started when it is first asked for, and stays: what Apache Kafka's compilers have learned is not lost between
+    rounds.
+    """
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.nodes = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for node in self.nodes.values():
             node.kill()
+
+    def node(self, kind):
+        if kind not in self.nodes:
+            self.nodes[kind] = cluster.start(kind, self.bench.scratch)
+            if kind == 'kafka':
+                self.bench.warm_up(self.nodes[kind])
+        return self.nodes[kind]
+
+    def measure(self, kind, case):
+        """Figures, or why there are none."""
+        if kind == 'limit':
+            self.others_idle(kind)
+            return attempt(measure_limit, self.bench, case)
+        node = self.node(kind)
+        self.others_idle(kind)
+        result = attempt(measure, self.bench, node, case)
+        if isinstance(result, str):
+            # Whatever state it is in: the next case gets a new one.
+            self.nodes.pop(kind).kill()
+        return result
+
+    def others_idle(self, kind):
+        for other, node in self.nodes.items():
+            if other != kind:
+                cluster.idle_await(node)
+
+
+def asked(case, kind):
+    """Is the case measured on this kind of server?"""
+    return kind == 'barnabas' or not case.ours_only and (kind != 'limit' or case.limit)
 
 
 def run(cases, options):
     tools = build(options)
     if options.shrink > 1:
         cases = [shrunk(case, options.shrink) for case in cases]
-    # Kafka first: the rates of the end-to-end rows are parts of the slower broker's maximum.
     kinds = [options.only] if options.only else ['kafka', 'barnabas', 'limit']
     found = {kind: {} for kind in kinds}
     passed = failed = 0
     began, here = time.monotonic(), report.machine()
-    with tempfile.TemporaryDirectory(prefix='bench-', dir=options.scratch) as scratch:
-        bench = Bench(tools, scratch, options)
+    with contextlib.ExitStack() as stack:
+        bench = Bench(tools, stack.enter_context(tempfile.TemporaryDirectory(prefix='bench-', dir=options.scratch)), options)
+        brokers = stack.enter_context(Brokers(bench))
         for number in range(options.rounds):
-            now = [case for case in cases if not case.rounds_max or number < case.rounds_max]
-            for kind in kinds:
-                for case, result in one_round(bench, kind, now):
+            for case in cases:
+                if case.rounds_max and number >= case.rounds_max:
+                    continue
+                # Each goes first as often as the other, but for the first time: end-to-end rates come from Kafka's maximum.
+                for kind in kinds if number % 2 == 0 else kinds[::-1]:
+                    if not asked(case, kind):
+                        continue
+                    result = brokers.measure(kind, case)
+                    at = f'{time.monotonic() - began:5.0f} s round {number + 1} {kind:<9}'
                     if isinstance(result, str):
                         failed += 1
-                        print(f'round {number + 1} {kind:<9}{case.row:>3} {case.name} FAILED: {result}', flush=True)
+                        print(f'{at}{case.row:>3} {case.name} FAILED: {result}', flush=True)
                         continue
-                    found[kind].setdefault(case.name, []).append(result)
+                    found[kind].setdefault(case.name, {})[number] = result
                     passed += 1
-                    print(f'round {number + 1} {kind:<9}{report.progress(case, result)}', flush=True)
+                    print(f'{at}{report.progress(case, result)}', flush=True)
             # After each round, so that a run which is stopped leaves what it has found.
-            results = {kind: {name: summary(rounds) for name, rounds in of_kind.items()} for kind, of_kind in found.items()}
-            report.write(cases, results, options, number + 1, time.monotonic() - began, here)
+            report.write(cases, found, options, number + 1, time.monotonic() - began, here)
     print(f'{passed} measured, {failed} failed')
     return failed == 0
 
