@@ -199,13 +199,12 @@ int log_dirs_open(struct shard *shard, const struct log_dirs_options *options, s
 	struct log_dirs *dirs = calloc(1, sizeof(*dirs));
 	uint32_t online = 0;
 	int error = -ENOMEM;
-	uint64_t seed;
 
 	*ret_why = "out of memory";
 	if (!dirs)
 		return error;
-	shard_entropy(shard, &seed, sizeof(seed));
-	map_init(&dirs->entries, seed);
+	shard_entropy(shard, &dirs->hash_seed, sizeof(dirs->hash_seed));
+	map_init(&dirs->entries, dirs->hash_seed);
 	/* One more for the metadata directory when it is not in the list. */
 	dirs->dirs = calloc((size_t)options->count + 1, sizeof(*dirs->dirs));
 	if (!dirs->dirs)

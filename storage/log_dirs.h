@@ -22,6 +22,8 @@
 
 struct log_dirs;
 
+enum { LOG_DIR_CHECKPOINTS = 4 }; /* files of a directory */
+
 struct log_dir {
 	const char *path;
 	struct uuid id;
@@ -33,7 +35,7 @@ struct log_dir {
 				     next start has to look at it again: no clean mark */
 	int64_t broker_epoch;	  /* of that stop; -1 */
 	uint32_t partition_count; /* atomic: found or placed here */
-	uint64_t clean_ends_hash; /* of cleaner-offset-checkpoint, as it was written last; 0 */
+	uint64_t checkpoint_hashes[LOG_DIR_CHECKPOINTS]; /* of what was written last; 0: not known */
 	struct file *lock;
 	char *lock_path;
 };
@@ -138,8 +140,8 @@ struct log_row {
 				 tell the start */
 	uint64_t size_bytes;
 };
-/* (fiber) Replaces the four checkpoint files of every directory that is online. The first error;
- * FAILED is told of each directory whose disk refused. */
+/* (fiber) Replaces those checkpoint files that have news of every directory that is online, at least one of each
+ * directory. The first error; FAILED is told of each directory whose disk refused. */
 int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
 	const struct log_row *rows, uint32_t count,
 	void (*failed)(void *argument, const char *folder, int error), void *argument);

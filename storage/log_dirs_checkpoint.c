@@ -2,6 +2,7 @@
  * The checkpoints of the log directories: read at the start, replaced while the broker runs. A
  * checkpoint that is missing or damaged costs time, never records.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -29,6 +30,7 @@ static const char *const checkpoint_names[CHECKPOINT_COUNT] = {
 	[CHECKPOINT_HIGH_WATERMARK] = HIGH_WATERMARK_FILE,
 	[CHECKPOINT_CLEAN_END] = CLEANER_FILE,
 };
+static_assert(array_length(checkpoint_names) == LOG_DIR_CHECKPOINTS, "a hash of each");
 
 static int64_t *checkpoint_field(struct log_dir_entry *entry, enum checkpoint_kind kind)
 {
@@ -101,6 +103,24 @@ static int64_t row_offset(const struct log_row *row, enum checkpoint_kind kind)
 						 : row->high_watermark;
 }
 
+/* TEXT becomes the checkpoint, durably, unless it is what was written last. */
+static int checkpoint_replace(struct shard *shard, const struct log_dirs *dirs, struct log_dir *dir,
+	enum checkpoint_kind kind, struct str text)
+{
+	uint64_t *written = &dir->checkpoint_hashes[kind];
+	uint64_t hash = hash_bytes(text.data, (size_t)text.size, dirs->hash_seed);
+	int error;
+
+	if (hash != 0 && hash == *written)
+		return 0;
+	/* What failed may have left either. */
+	*written = 0;
+	error = log_dir_replace(shard, dir, checkpoint_names[kind], text);
+	if (error == 0)
+		*written = hash;
+	return error;
+}
+
 static int dir_write_checkpoint(struct shard *shard, struct log_dirs *dirs, uint32_t index,
 	enum checkpoint_kind kind, const struct log_row *rows, uint32_t count)
 {
@@ -122,17 +142,8 @@ static int dir_write_checkpoint(struct shard *shard, struct log_dirs *dirs, uint
 			.offset = row_offset(&rows[i], kind)};
 	}
 	struct str text = checkpoint_topic_offsets_format(&arena, list, filled);
-	uint64_t hash = 0;
-	if (text.size < 0)
-		goto out;
-	/* Compactions are rare: this one is seldom another than the last. */
-	if (kind == CHECKPOINT_CLEAN_END)
-		hash = hash_bytes(text.data, (size_t)text.size, 1);
-	error = 0;
-	if (kind != CHECKPOINT_CLEAN_END || hash != dirs->dirs[index].clean_ends_hash)
-		error = log_dir_replace(shard, &dirs->dirs[index], checkpoint_names[kind], text);
-	if (error == 0 && kind == CHECKPOINT_CLEAN_END)
-		dirs->dirs[index].clean_ends_hash = hash;
+	if (text.size >= 0)
+		error = checkpoint_replace(shard, dirs, &dirs->dirs[index], kind, text);
 out:
 	arena_done(&arena);
 	free(list);
@@ -153,9 +164,11 @@ int log_dirs_write_checkpoints(struct shard *shard, struct log_dirs *dirs,
 	int first_error = 0;
 
 	for (uint32_t i = 0; i < dirs->count; i++) {
-		const struct log_dir *dir = &dirs->dirs[i];
+		struct log_dir *dir = &dirs->dirs[i];
 		int error = 0;
 
+		/* This one is written in any case: a disk that has gone is found so, though nothing happens on it. */
+		dir->checkpoint_hashes[CHECKPOINT_HIGH_WATERMARK] = 0;
 		for (int kind = 0; kind < CHECKPOINT_COUNT && error == 0 && log_dir_is_online(dir);
 			kind++)
 			error = dir_write_checkpoint(shard, dirs, i, kind, rows, count);

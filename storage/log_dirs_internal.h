@@ -29,6 +29,7 @@ struct log_dirs {
 	struct map entries; /* struct entry_node by topic, partition and directory */
 	struct entry_node **list;
 	uint32_t list_count, list_capacity;
+	uint64_t hash_seed;
 	bool lists_gone; /* a checkpoint names a log that was not found */
 };
 

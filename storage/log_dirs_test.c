@@ -351,6 +351,92 @@ Test(log_dirs, a_checkpoint_that_fails_names_its_directory)
 	must_not(exists("d1/recovery-point-offset-checkpoint"));
 }
 
+static int rows_write(struct fixture *fixture, struct log_dirs *dirs, const struct log_row *rows)
+{
+	char failed[100];
+
+	return log_dirs_write_checkpoints(fixture->shard, dirs, rows, 2, note_failed, failed);
+}
+
+static bool file_says(const char *path, const char *text)
+{
+	bool says;
+	void *data;
+	size_t size;
+
+	must_eq(host_file_get(host, path, &data, &size), 0);
+	says = size == strlen(text) && memcmp(data, text, size) == 0;
+	free(data);
+	return says;
+}
+
+static uint64_t operations_of_write(
+	struct fixture *fixture, struct log_dirs *dirs, const struct log_row *rows)
+{
+	uint64_t before = host_operation_count(host);
+
+	must_eq(rows_write(fixture, dirs, rows), 0);
+	return host_operation_count(host) - before;
+}
+
+static void checkpoints_repeat(struct fixture *fixture)
+{
+	struct log_row rows[] = {{.topic = STR("a"), .partition = 0, .dir = 0},
+		{.topic = STR("b"), .partition = 0, .dir = 1}};
+	uint64_t one_file;
+	struct log_dirs *dirs;
+	char why[200];
+
+	must_eq(dirs_open(fixture, &dirs, why), 0, "%s", why);
+	one_file = operations_of_write(fixture, dirs, rows) / 8;
+	must_eq(operations_of_write(fixture, dirs, rows), 2 * one_file);
+	rows[1].high_watermark = 5;
+	must_eq(operations_of_write(fixture, dirs, rows), 2 * one_file);
+	must(file_says("d2/replication-offset-checkpoint", "0\n1\nb 0 5\n"));
+	rows[1].recovery_point = 5;
+	must_eq(operations_of_write(fixture, dirs, rows), 3 * one_file);
+	must(file_says("d2/recovery-point-offset-checkpoint", "0\n1\nb 0 5\n"));
+	/* Each operation of a write may fail: what the file says then is not known, and what it said before is
+	 * written again. */
+	for (uint64_t n = 1; n <= one_file; n++) {
+		rows[0].recovery_point = 7;
+		host_fail_operation(host, n, ENOSPC);
+		rows_write(fixture, dirs, rows);
+		host_fail_operation(host, 0, 0);
+		rows[0].recovery_point = 0;
+		must_eq(rows_write(fixture, dirs, rows), 0);
+		must(file_says("d1/recovery-point-offset-checkpoint", "0\n1\na 0 0\n"),
+			"operation %lu", (unsigned long)n);
+	}
+	log_dirs_free(dirs);
+}
+
+/* The disk's operations are counted. */
+Test(log_dirs, a_checkpoint_that_says_the_same_is_not_written)
+{
+	run(checkpoints_repeat);
+}
+
+static void disk_goes(struct fixture *fixture)
+{
+	struct log_row rows[] = {{.topic = STR("a"), .partition = 0, .dir = 0},
+		{.topic = STR("b"), .partition = 0, .dir = 1}};
+	struct log_dirs *dirs;
+	char why[200], failed[100] = "";
+
+	must_eq(dirs_open(fixture, &dirs, why), 0, "%s", why);
+	must_eq(rows_write(fixture, dirs, rows), 0);
+	must_eq(fiber_rename(fixture->shard, "d2", "away"), 0);
+	must_lt(log_dirs_write_checkpoints(fixture->shard, dirs, rows, 2, note_failed, failed), 0);
+	must_eq(strncmp(failed, "d2 ", 3), 0, "%s", failed);
+	log_dirs_free(dirs);
+}
+
+Test(log_dirs, a_disk_that_has_gone_is_found_without_news)
+{
+	run(disk_goes);
+}
+
 /* ---- the reserve ---- */
 
 /* Takes all the room there is, in a file of its own. */
