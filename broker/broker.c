@@ -194,7 +194,8 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 	map_init(&shard->partitions, seed);
 	map_init(&shard->folders, seed);
 	shard->log_store = log_store_new(shard->shard, &store);
-	shard->fetch_sessions = fetch_session_cache_new(shard->index, broker->shard_count,
+	shard->fetch_sessions = fetch_session_cache_new(shard->shard, shard->index,
+		broker->shard_count, broker->budget,
 		(uint32_t)max_of(slots / (int32_t)broker->shard_count, 1), seed);
 	shard->groups = group_coordinator_new(shard);
 	shard->config = config_ref(broker->config);

@@ -7,9 +7,13 @@
  *     that none starves behind another.
  *  2. Its epoch goes up by one with each fetch that it accepts; an answer is made only when no
  *     other fetch has moved it meanwhile.
- *  3. The cache never holds more sessions than max.incremental.fetch.session.cache.slots: a new
- *     one takes the place of one that is stale, or of one that is worth less (smaller, and no
- *     follower's), or isn't made.
+ *  3. The cache never holds more sessions than max.incremental.fetch.session.cache.slots, nor
+ *     more bytes than a quarter of the memory limit: a new one takes the place of those that are
+ *     stale, or worth less (smaller, and no follower's), or isn't made, and its client goes on
+ *     with full fetches. One that wants to grow does the same, or ends: its client is told that
+ *     it is not found, as of one that was evicted, and begins anew with a full fetch.
+ *  4. What sessions hold is charged to the budget of requests and buffers, as long as they hold
+ *     it.
  */
 #pragma once
 
@@ -62,10 +66,13 @@ struct fetch_plan {
 	bool uses_topic_ids, is_follower;
 };
 
-struct fetch_session_cache *fetch_session_cache_new(
-	unsigned shard, unsigned shard_count, uint32_t slots, uint64_t seed);
+/* Of one of SHARD_COUNT shards, whose own part of all slots are SLOTS; NULL without memory. */
+struct fetch_session_cache *fetch_session_cache_new(struct shard *shard, unsigned shard_index,
+	unsigned shard_count, struct buffer_budget *budget, uint32_t slots, uint64_t seed);
 void fetch_session_cache_free(struct fetch_session_cache *cache);
 uint32_t fetch_session_cache_count(const struct fetch_session_cache *cache);
+/* Of all its sessions. */
+size_t fetch_session_cache_bytes(const struct fetch_session_cache *cache);
 
 /* The shard on which REQUEST must run: its session's, or its own. */
 unsigned fetch_session_shard(const struct request *request);

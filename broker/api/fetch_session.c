@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "runtime/buffer.h"
 #include "runtime/hash.h"
 
 enum {
@@ -11,6 +12,9 @@ enum {
 	EPOCH_FINAL = -1,
 	SESSION_EVICTION_MS = 120000, /* unused for so long: stale. In use for so long: displaced by
 					 one that is worth more */
+	SESSIONS_SHARE = 4, /* of the memory limit, all shards together */
+	ALLOCATION_BYTES = 16, /* what malloc keeps with each */
+	MAP_BUCKETS_MIN = 8,   /* of a map with more than one entry */
 };
 
 struct fetch_session_partition {
@@ -36,18 +40,23 @@ struct fetch_session {
 	int64_t created_ms, used_ms;
 	struct map partitions;
 	struct list order;
+	size_t partition_bytes; /* of all of them */
 };
 
 struct fetch_session_cache {
 	struct map sessions;
 	struct list used;
-	unsigned shard, shard_count;
+	struct shard *shard;
+	unsigned shard_index, shard_count;
 	uint32_t slots;
 	uint64_t seed, drawn;
+	struct buffer_budget *budget;
+	size_t bytes, bytes_max; /* of all sessions */
+	size_t charged_bytes;	 /* to the budget: BYTES between any two calls from outside */
 };
 
-struct fetch_session_cache *fetch_session_cache_new(
-	unsigned shard, unsigned shard_count, uint32_t slots, uint64_t seed)
+struct fetch_session_cache *fetch_session_cache_new(struct shard *shard, unsigned shard_index,
+	unsigned shard_count, struct buffer_budget *budget, uint32_t slots, uint64_t seed)
 {
 	struct fetch_session_cache *cache = calloc(1, sizeof(*cache));
 
@@ -56,25 +65,58 @@ struct fetch_session_cache *fetch_session_cache_new(
 	map_init(&cache->sessions, seed);
 	list_init(&cache->used);
 	cache->shard = shard;
+	cache->shard_index = shard_index;
 	cache->shard_count = shard_count;
 	cache->slots = slots;
 	cache->seed = seed;
+	cache->budget = budget;
+	cache->bytes_max = buffer_budget_limit(budget) / SESSIONS_SHARE / shard_count;
 	return cache;
 }
 
-static void session_partition_free(
+/* ---- what sessions hold ---- */
+
+/* Of a partition whose key has KEY_SIZE bytes. */
+static size_t partition_bytes(uint32_t key_size)
+{
+	return sizeof(struct fetch_session_partition) + key_size + ALLOCATION_BYTES;
+}
+
+static size_t session_bytes(const struct fetch_session *session)
+{
+	return sizeof(*session) + ALLOCATION_BYTES + session->partition_bytes +
+	       session->partitions.bucket_count * sizeof(struct map_node *);
+}
+
+/* Tells the budget what has changed since it was told last. */
+static void cache_settle(struct fetch_session_cache *cache)
+{
+	if (cache->bytes > cache->charged_bytes)
+		buffer_budget_charge(cache->budget, cache->bytes - cache->charged_bytes);
+	else if (cache->bytes < cache->charged_bytes)
+		buffer_budget_discharge(
+			cache->shard, cache->budget, cache->charged_bytes - cache->bytes);
+	cache->charged_bytes = cache->bytes;
+}
+
+static void session_partition_free(struct fetch_session_cache *cache,
 	struct fetch_session *session, struct fetch_session_partition *partition)
 {
+	size_t bytes = partition_bytes(partition->node.key_size);
+
 	map_remove(&session->partitions, &partition->node);
 	list_remove(&partition->order);
+	session->partition_bytes -= bytes;
+	cache->bytes -= bytes;
 	free(partition);
 }
 
 static void session_free(struct fetch_session_cache *cache, struct fetch_session *session)
 {
 	list_for_each_safe (node, &session->order)
-		session_partition_free(
-			session, container_of(node, struct fetch_session_partition, order));
+		session_partition_free(cache, session,
+			container_of(node, struct fetch_session_partition, order));
+	cache->bytes -= session_bytes(session);
 	map_done(&session->partitions);
 	map_remove(&cache->sessions, &session->node);
 	list_remove(&session->used);
@@ -87,6 +129,8 @@ void fetch_session_cache_free(struct fetch_session_cache *cache)
 		return;
 	list_for_each_safe (node, &cache->used)
 		session_free(cache, container_of(node, struct fetch_session, used));
+	ensure(cache->bytes == 0);
+	cache_settle(cache);
 	map_done(&cache->sessions);
 	free(cache);
 }
@@ -94,6 +138,11 @@ void fetch_session_cache_free(struct fetch_session_cache *cache)
 uint32_t fetch_session_cache_count(const struct fetch_session_cache *cache)
 {
 	return cache->sessions.count;
+}
+
+size_t fetch_session_cache_bytes(const struct fetch_session_cache *cache)
+{
+	return cache->bytes;
 }
 
 unsigned fetch_session_shard(const struct request *request)
@@ -145,10 +194,11 @@ static void session_partition_update(
 	partition->max_bytes = want->max_bytes;
 }
 
-static struct fetch_session_partition *session_add(
+static struct fetch_session_partition *session_add(struct fetch_session_cache *cache,
 	struct fetch_session *session, const struct fetch_want *want)
 {
 	uint32_t size = key_size(&want->key, session->uses_topic_ids);
+	size_t bytes_before = session_bytes(session);
 	struct fetch_session_partition *partition = calloc(1, sizeof(*partition) + size);
 
 	if (!partition)
@@ -166,6 +216,8 @@ static struct fetch_session_partition *session_add(
 	session_partition_update(partition, want);
 	map_insert(&session->partitions, &partition->node, partition->key_bytes, size);
 	list_push_back(&session->order, &partition->order);
+	session->partition_bytes += partition_bytes(size);
+	cache->bytes += session_bytes(session) - bytes_before; /* the map may have grown */
 	return partition;
 }
 
@@ -185,38 +237,87 @@ static bool session_is_worth_more(
 	return a_size > b_size;
 }
 
-/* Room for one more session of SIZE partitions; false when all that are there are worth as much:
- * otherwise new clients would take the places of those that read for long, and these theirs. */
-static bool cache_make_room(
-	struct fetch_session_cache *cache, bool is_follower, uint32_t size, int64_t now_ms)
+/* Who wants room: a session to be made, or one that grows. */
+struct session_claim {
+	const struct fetch_session *session; /* NULL: to be made */
+	bool is_follower;
+	uint32_t size; /* partitions */
+	size_t bytes;  /* more than it has */
+};
+
+static bool session_is_stale(const struct fetch_session *session, int64_t now_ms)
+{
+	return now_ms - session->used_ms > SESSION_EVICTION_MS;
+}
+
+/* Sessions of consumers can be displaced by followers at once; by others when they are no longer
+ * young. */
+static bool session_gives_way(const struct fetch_session *session,
+	const struct session_claim *claim, int64_t now_ms)
+{
+	bool old = session->used_ms - session->created_ms > SESSION_EVICTION_MS;
+
+	if (session == claim->session)
+		return false;
+	if (session_is_stale(session, now_ms))
+		return true;
+	return (old || (claim->is_follower && !session->is_follower)) &&
+	       session_is_worth_more(claim->is_follower, claim->size, session->is_follower,
+		       session->partitions.count);
+}
+
+static bool cache_has_room(
+	const struct fetch_session_cache *cache, const struct session_claim *claim)
+{
+	return (claim->session || cache->sessions.count < cache->slots) &&
+	       claim->bytes <= cache->bytes_max && cache->bytes <= cache->bytes_max - claim->bytes;
+}
+
+/* Who goes first: what is stale, the longest unused before others, then what is worth least. */
+static struct fetch_session *cache_find_victim(
+	struct fetch_session_cache *cache, const struct session_claim *claim, int64_t now_ms)
 {
 	struct fetch_session *worst = NULL;
 
-	if (cache->sessions.count < cache->slots)
-		return true;
-	struct list_node *oldest_node = list_first(&cache->used);
-	if (!oldest_node)
-		return false;
-	struct fetch_session *oldest = container_of(oldest_node, struct fetch_session, used);
-	if (now_ms - oldest->used_ms > SESSION_EVICTION_MS) {
-		session_free(cache, oldest);
-		return true;
-	}
-	/* Sessions of consumers can be displaced by followers at once; by others when they are no
-	 * longer young. */
 	list_for_each (node, &cache->used) {
 		struct fetch_session *session = container_of(node, struct fetch_session, used);
-		bool old = session->used_ms - session->created_ms > SESSION_EVICTION_MS;
-		if (!old && !(is_follower && !session->is_follower))
+		if (!session_gives_way(session, claim, now_ms))
 			continue;
+		if (session_is_stale(session, now_ms))
+			return session;
 		if (!worst || session_is_worth_more(worst->is_follower, worst->partitions.count,
 				      session->is_follower, session->partitions.count))
 			worst = session;
 	}
-	if (!worst || !session_is_worth_more(is_follower, size, worst->is_follower,
-			      worst->partitions.count))
+	return worst;
+}
+
+/* Makes room for CLAIM. False when there would be none with all gone that give way to it: nobody
+ * goes in vain, and where all are worth as much new clients would only take the places of those
+ * that read for long, and these theirs. */
+static bool cache_make_room(
+	struct fetch_session_cache *cache, const struct session_claim *claim, int64_t now_ms)
+{
+	size_t bytes = 0;
+	uint32_t count = 0;
+
+	if (cache_has_room(cache, claim))
+		return true;
+	list_for_each (node, &cache->used) {
+		struct fetch_session *session = container_of(node, struct fetch_session, used);
+		if (session_gives_way(session, claim, now_ms)) {
+			bytes += session_bytes(session);
+			count++;
+		}
+	}
+	if (claim->bytes > cache->bytes_max || cache->bytes - bytes > cache->bytes_max - claim->bytes ||
+		(!claim->session && cache->sessions.count - count >= cache->slots))
 		return false;
-	session_free(cache, worst);
+	while (!cache_has_room(cache, claim)) {
+		struct fetch_session *victim = cache_find_victim(cache, claim, now_ms);
+		ensure(victim);
+		session_free(cache, victim);
+	}
 	return true;
 }
 
@@ -228,7 +329,7 @@ static int32_t cache_draw_id(struct fetch_session_cache *cache)
 		drawn -= drawn % cache->shard_count;
 		if (drawn > INT32_MAX - cache->shard_count)
 			continue;
-		int32_t id = (int32_t)(drawn + cache->shard);
+		int32_t id = (int32_t)(drawn + cache->shard_index);
 		if (id != SESSION_NONE && !cache_find(cache, id))
 			return id;
 	}
@@ -304,19 +405,41 @@ static int plan_read_request(struct fetch_plan *plan, struct request *request)
 	return 0;
 }
 
+/* One more partition for a session: -ENOSPC when there is no room for it. */
+static int session_grow(struct fetch_session_cache *cache, struct fetch_session *session,
+	const struct fetch_want *want, int64_t now_ms)
+{
+	uint32_t count = session->partitions.count;
+	struct session_claim claim = {.session = session,
+		.is_follower = session->is_follower,
+		.size = count + 1,
+		.bytes = partition_bytes(key_size(&want->key, session->uses_topic_ids))};
+
+	if (count >= session->partitions.bucket_count)
+		claim.bytes += sizeof(struct map_node *) *
+			       max_of(session->partitions.bucket_count, (uint32_t)MAP_BUCKETS_MIN);
+	if (!cache_make_room(cache, &claim, now_ms))
+		return -ENOSPC;
+	return session_add(cache, session, want) ? 0 : -ENOMEM;
+}
+
 /* The session takes over what the request adds, changes and forgets. */
-static int session_apply(
-	struct fetch_session *session, const struct fetch_plan *plan, const struct request *request)
+static int session_apply(struct fetch_session_cache *cache, struct fetch_session *session,
+	const struct fetch_plan *plan, const struct request *request, int64_t now_ms)
 {
 	const struct fetch_request *message = request->message;
+	int error;
 
 	for (uint32_t i = 0; i < plan->want_count; i++) {
 		struct fetch_session_partition *partition =
 			session_find(session, &plan->wants[i].key);
-		if (partition)
+		if (partition) {
 			session_partition_update(partition, &plan->wants[i]);
-		else if (!session_add(session, &plan->wants[i]))
-			return -ENOMEM;
+			continue;
+		}
+		error = session_grow(cache, session, &plan->wants[i], now_ms);
+		if (error < 0)
+			return error;
 	}
 	for (int32_t i = 0; i < message->forgotten_topics_data_count; i++) {
 		const struct fetch_request_forgotten_topic *topic =
@@ -327,7 +450,7 @@ static int session_apply(
 				.index = topic->partitions[j]};
 			struct fetch_session_partition *partition = session_find(session, &key);
 			if (partition)
-				session_partition_free(session, partition);
+				session_partition_free(cache, session, partition);
 		}
 	}
 	return 0;
@@ -363,7 +486,7 @@ static int plan_read_session(
 	return 0;
 }
 
-int fetch_plan_make(struct fetch_session_cache *cache, struct request *request, int64_t now_ms,
+static int plan_make(struct fetch_session_cache *cache, struct request *request, int64_t now_ms,
 	struct fetch_plan *plan)
 {
 	const struct fetch_request *message = request->message;
@@ -401,11 +524,19 @@ int fetch_plan_make(struct fetch_session_cache *cache, struct request *request, 
 		plan->want_count = 0;
 		return 0;
 	}
-	error = session_apply(session, plan, request);
-	if (error < 0) {
+	error = session_apply(cache, session, plan, request, now_ms);
+	if (error < 0)
 		session_free(cache, session);
-		return error;
+	if (error == -ENOSPC) {
+		/* As if it had been evicted: the client begins anew with a full fetch, and goes on
+		 * with full fetches when there is no room for what it wants now. */
+		plan->error = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+		plan->session_id = SESSION_NONE;
+		plan->want_count = 0;
+		return 0;
 	}
+	if (error < 0)
+		return error;
 	if (session->partitions.count == 0) {
 		session_free(cache, session);
 		plan->kind = FETCH_SESSIONLESS;
@@ -418,12 +549,38 @@ int fetch_plan_make(struct fetch_session_cache *cache, struct request *request, 
 	return plan_read_session(plan, request, session);
 }
 
+int fetch_plan_make(struct fetch_session_cache *cache, struct request *request, int64_t now_ms,
+	struct fetch_plan *plan)
+{
+	int error = plan_make(cache, request, now_ms, plan);
+
+	cache_settle(cache);
+	return error;
+}
+
 /* ---- the answer ---- */
+
+/* What a session of these partitions will hold. */
+static size_t plan_session_bytes(const struct fetch_plan *plan)
+{
+	size_t bytes = sizeof(struct fetch_session) + ALLOCATION_BYTES;
+	uint32_t buckets = MAP_BUCKETS_MIN;
+
+	for (uint32_t i = 0; i < plan->want_count; i++)
+		bytes += partition_bytes(key_size(&plan->wants[i].key, plan->uses_topic_ids));
+	while (buckets < plan->want_count)
+		buckets *= 2;
+	return bytes + buckets * sizeof(struct map_node *);
+}
 
 static void session_create(struct fetch_session_cache *cache, struct fetch_plan *plan,
 	int64_t now_ms, const struct fetch_response_partition_data *data)
 {
-	if (!cache_make_room(cache, plan->is_follower, plan->want_count, now_ms))
+	struct session_claim claim = {.is_follower = plan->is_follower,
+		.size = plan->want_count,
+		.bytes = plan_session_bytes(plan)};
+
+	if (!cache_make_room(cache, &claim, now_ms))
 		return;
 	struct fetch_session *session = calloc(1, sizeof(*session));
 	if (!session)
@@ -438,15 +595,19 @@ static void session_create(struct fetch_session_cache *cache, struct fetch_plan 
 	list_init(&session->order);
 	map_insert(&cache->sessions, &session->node, &session->id, sizeof(session->id));
 	session_touch(cache, session, now_ms);
+	cache->bytes += session_bytes(session);
 	for (uint32_t i = 0; i < plan->want_count; i++) {
-		struct fetch_session_partition *partition = session_add(session, &plan->wants[i]);
+		struct fetch_session_partition *partition =
+			session_add(cache, session, &plan->wants[i]);
 		if (!partition) {
 			session_free(cache, session);
+			cache_settle(cache);
 			return;
 		}
 		partition->high_watermark = data[i].high_watermark;
 		partition->local_log_start = data[i].log_start_offset;
 	}
+	cache_settle(cache);
 	plan->session_id = session->id;
 }
 
