@@ -9,6 +9,7 @@
 #include "broker/config/config.h"
 #include "broker/controller/controller.h"
 #include "broker/metadata/image.h"
+#include "broker/nudge.h"
 #include "broker/observe/log.h"
 #include "broker/replication/directory_reports.h"
 #include "broker/replication/disk_room.h"
@@ -85,10 +86,7 @@ struct broker_shard {
 	struct map folders;    /* struct partition by folder: its owner */
 	struct list leaving;   /* struct partition: deleted, a checkpoint may name it */
 	struct list forgotten; /* likewise, and the checkpoints that are being written do not */
-	struct task checkpoint_wanted;
-	bool checkpoint_is_wanted; /* atomic: the task is on its way */
-	struct task room_lost;
-	bool room_is_lost; /* atomic: likewise */
+	struct nudge checkpoint_wanted, room_lost; /* to the main shard */
 	struct list partition_work;
 	unsigned partition_fibers;
 	struct fiber *partition_waiter;

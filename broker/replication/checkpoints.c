@@ -212,13 +212,10 @@ static void checkpoint_due(struct shard *shard, struct timer *timer)
 	checkpoint_now(container_of(timer, struct broker, checkpoint_timer));
 }
 
-static void checkpoint_wanted(struct shard *shard, struct task *task)
+static void checkpoint_wanted(struct shard *shard, struct nudge *nudge)
 {
-	struct broker_shard *asker = container_of(task, struct broker_shard, checkpoint_wanted);
-	struct broker *broker = asker->broker;
+	struct broker *broker = container_of(nudge, struct broker_shard, checkpoint_wanted)->broker;
 
-	/* What is asked for from now on is another one. */
-	__atomic_store_n(&asker->checkpoint_is_wanted, false, __ATOMIC_SEQ_CST);
 	if (!broker->checkpoint_timer.fire)
 		broker->checkpoint_is_due = true; /* checkpoints_start */
 	else if (!broker->checkpoint_stopped)
@@ -227,10 +224,7 @@ static void checkpoint_wanted(struct shard *shard, struct task *task)
 
 void checkpoints_want(struct broker_shard *shard)
 {
-	if (__atomic_exchange_n(&shard->checkpoint_is_wanted, true, __ATOMIC_SEQ_CST))
-		return;
-	shard->checkpoint_wanted.run = checkpoint_wanted;
-	shard_send(shard->shard, SHARD_MAIN, &shard->checkpoint_wanted);
+	nudge_send(&shard->checkpoint_wanted, shard->shard, SHARD_MAIN, checkpoint_wanted);
 }
 
 void checkpoints_start(struct broker *broker)

@@ -82,16 +82,15 @@ static void look_due(struct shard *shard, struct timer *timer)
 	disk_room_check(container_of(timer, struct broker, disk_room.timer));
 }
 
-static void look_wanted(struct shard *shard, struct task *task)
+static void look_wanted(struct shard *shard, struct nudge *nudge)
 {
-	struct broker_shard *asker = container_of(task, struct broker_shard, room_lost);
+	struct broker *broker = container_of(nudge, struct broker_shard, room_lost)->broker;
+	struct disk_room *room = &broker->disk_room;
 
-	__atomic_store_n(&asker->room_is_lost, false, __ATOMIC_SEQ_CST);
 	/* Free bytes are not all that a disk may be out of: then it is found to have room each time. */
-	struct disk_room *room = &asker->broker->disk_room;
 	if (room->runs || room->found_ns == 0 ||
 		shard_now_ns(shard) >= room->found_ns + LOOK_AGAIN_NS)
-		disk_room_check(asker->broker);
+		disk_room_check(broker);
 	else if (!room->stopped && !timer_is_set(&room->timer))
 		timer_set(shard, &room->timer, shard_now_ns(shard) + LOOK_AGAIN_NS);
 }
@@ -105,10 +104,7 @@ void disk_room_lost(void *argument, const char *folder)
 	if (!log_dir_room_set(dir, false))
 		return;
 	log_event(&shard->logger, LOG_DISK_FULL, log_text("directory", folder));
-	if (__atomic_exchange_n(&shard->room_is_lost, true, __ATOMIC_SEQ_CST))
-		return; /* it will see this one too */
-	shard->room_lost.run = look_wanted;
-	shard_send(shard->shard, SHARD_MAIN, &shard->room_lost);
+	nudge_send(&shard->room_lost, shard->shard, SHARD_MAIN, look_wanted);
 }
 
 void disk_room_start(struct broker *broker)
