@@ -8,6 +8,7 @@
 
 #include "broker/config/config.h"
 #include "broker/controller/controller.h"
+#include "broker/group/budget.h"
 #include "broker/metadata/image.h"
 #include "broker/nudge.h"
 #include "broker/observe/log.h"
@@ -144,6 +145,7 @@ struct broker {
 	struct disk_room disk_room;
 	uint64_t pressure_round_ns; /* atomic: when memory was last looked for; see pressure.h */
 	uint32_t cleaners_running; /* atomic: logs that are being compacted */
+	struct group_budget group_budget; /* atomic */
 	int64_t broker_epoch;
 	struct producer_id_blocks producer_ids;
 	struct timer checkpoint_timer;

@@ -11,8 +11,10 @@
 
 enum {
 	RELOAD_AFTER_MS = 1000,
-	/* Groups may keep this share of the memory limit, all shards together. */
+	/* Groups may keep this share of the memory limit, all shards together, and the records of one
+	 * step take this share of that. */
 	STATE_SHARE = 4,
+	STEP_SHARE = 4,
 	BATCH_ROOM = 64,
 	RECORD_ROOM = 48,
 };
@@ -137,6 +139,7 @@ static void group_partition_fail(struct group_partition *place, int16_t error)
 static void group_append_free(struct group_append *append)
 {
 	log_append_done(&append->op);
+	group_budget_sub(&append->place->shard->broker->group_budget, append->counted);
 	record_buffer_done(&append->bytes);
 	compress_context_free(append->context);
 	free(append);
@@ -224,6 +227,8 @@ static void step_append(struct group_partition *place, struct group_step *step)
 	}
 	append->place = place;
 	append->partition = partition;
+	append->counted = append->bytes.size;
+	group_budget_add(&place->shard->broker->group_budget, append->counted);
 	list_init(&append->answers);
 	list_append_all(&append->answers, &step->answers);
 	append->op = (struct log_append){
@@ -244,9 +249,29 @@ void group_step_start(struct group_partition *place, struct group_step *step)
 	group_step_begin(step, group_partition_now(place), log_end(place->partition->log));
 }
 
+/* What the operator must know of it. */
+static void step_log(struct group_partition *place, const struct group_step *step)
+{
+	const struct broker *broker = place->shard->broker;
+	int64_t memory = config_long(place->shard->config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES);
+
+	if (step->refused)
+		log_event(&place->shard->logger, LOG_GROUPS_FULL,
+			log_int("barnabas.memory.limit.bytes", memory),
+			log_int("groups_bytes", (int64_t)group_budget_bytes(&broker->group_budget)),
+			log_int("allowed_bytes", memory / STATE_SHARE),
+			log_str("group", step->refused_group));
+	if (step->forgotten > 0)
+		log_event(&place->shard->logger, LOG_GROUP_MEMBERS_FORGOTTEN,
+			log_int("partition", place->key.index),
+			log_int("members", step->forgotten));
+}
+
 void group_step_finish(struct group_partition *place, struct group_step *step)
 {
 	struct list_node *last = list_last(&place->appends);
+
+	step_log(place, step);
 
 	if (step->record_count > 0)
 		step_append(place, step);
@@ -452,6 +477,7 @@ struct group_coordinator *group_coordinator_new(struct broker_shard *shard)
 	coordinator->shard = shard;
 	map_init(&coordinator->places, shard->seed);
 	list_init(&coordinator->leaving);
+	list_init(&coordinator->loads_wanted);
 	return coordinator;
 }
 
@@ -459,7 +485,8 @@ void group_limits_read(
 	const struct broker_shard *shard, const struct log *log, struct group_limits *ret)
 {
 	const struct config *config = shard->config;
-	int64_t memory = config_long(config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES);
+	size_t memory = (size_t)config_long(config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES);
+	size_t record_max = (size_t)log_config(log)->max_message_bytes;
 
 	*ret = (struct group_limits){
 		.group_size_max = config_int(config, SETTING_GROUP_MAX_SIZE),
@@ -472,10 +499,9 @@ void group_limits_read(
 			(int64_t)config_int(config, SETTING_OFFSETS_RETENTION_MINUTES) * 60 * 1000,
 		.check_interval_ms =
 			config_long(config, SETTING_OFFSETS_RETENTION_CHECK_INTERVAL_MS),
-		.record_size_max = (uint32_t)log_config(log)->max_message_bytes,
-		.state_bytes_max =
-			(size_t)max_of(memory / STATE_SHARE / (int64_t)shard->broker->shard_count,
-				(int64_t)1 << 20),
+		.record_size_max = (uint32_t)record_max,
+		.step_bytes_max = max_of(record_max, memory / STATE_SHARE / STEP_SHARE),
+		.state_bytes_max = memory / STATE_SHARE,
 	};
 }
 
@@ -558,6 +584,7 @@ static void group_partition_drop(struct group_partition *place, int16_t error)
 
 	place->wanted = false;
 	timer_stop(place->shard->shard, &place->timer);
+	group_partition_load_cancel(place);
 	map_remove(&place->coordinator->places, &place->node);
 	list_push_back(&place->coordinator->leaving, &place->leaving);
 	if (place->machine && !place->loading) {

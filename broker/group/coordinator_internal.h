@@ -26,6 +26,7 @@ struct group_partition {
 	bool wanted; /* the image has it here */
 	struct part part;
 	bool part_out, partition_open;
+	struct list_node load_wanted; /* in its turn */
 	bool loading;		     /* a fiber reads the log */
 	struct group_load *load;     /* what that fiber works on */
 	struct partition *partition; /* while LOADING or ACTIVE */
@@ -42,6 +43,7 @@ struct group_append {
 	struct partition *partition;
 	struct log_append op;
 	struct record_buffer bytes;
+	size_t counted; /* in the budget */
 	struct compress_context *context;
 	struct list answers;
 };
@@ -50,7 +52,8 @@ struct group_coordinator {
 	struct broker_shard *shard;
 	struct map places;
 	struct list leaving; /* not wanted any more, with something still under way */
-	size_t state_bytes;
+	struct list loads_wanted; /* struct group_partition, in order */
+	unsigned loads;		  /* under way */
 	bool stopping;
 };
 
@@ -64,5 +67,7 @@ void group_limits_read(
 void group_partition_open(struct group_partition *place);
 void group_partition_free_when_idle(struct group_partition *place);
 
-/* (load.c) Reads the log in a fiber; ends with ACTIVE or FAILED. */
+/* (load.c) Reads the log in a fiber, in its turn; ends with ACTIVE or FAILED. */
 void group_partition_load(struct group_partition *place);
+/* It is not wanted any more, and may have waited for its turn. */
+void group_partition_load_cancel(struct group_partition *place);

@@ -89,6 +89,20 @@ void group_free(struct group *group)
 	state_free(machine, group);
 }
 
+void group_leave_generation(struct group *group)
+{
+	int32_t generation = max_of(group->generation, group->generation_told);
+
+	offsets_free(group);
+	if (group->type != GROUP_CLASSIC || generation == 0) {
+		group_free(group);
+		return;
+	}
+	group_clear(group);
+	group->state = GROUP_DEAD;
+	group->generation = generation;
+}
+
 void group_forget(struct group *group)
 {
 	if (group->topics.count > 0)
@@ -140,14 +154,14 @@ bool group_is_subscribed(const struct group *group, struct str topic)
 }
 
 /* The topics of one subscription (a version in two bytes, then the message): false when it cannot
- * be read. */
+ * be read, when it is too large ever to be recorded, and when there is no room for what it names. */
 static bool group_subscription_add(struct group *group, struct bytes metadata)
 {
 	struct consumer_protocol_subscription subscription;
 	struct arena arena;
 	bool read = false;
 
-	if (metadata.size < 2)
+	if (metadata.size < 2 || (uint32_t)metadata.size > group->machine->limits.record_size_max)
 		return false;
 	arena_init(&arena, (size_t)metadata.size * 16 + 4096);
 	/* Version 0 is the beginning of all others. */
@@ -160,6 +174,12 @@ static bool group_subscription_add(struct group *group, struct bytes metadata)
 			struct str name = subscription.topics[i];
 			if (map_find(&group->subscribed, name.data, (size_t)name.size))
 				continue;
+			if (!budget_allows(group->machine,
+				    state_cost(sizeof(struct group_subscribed)) +
+					    state_cost((size_t)name.size))) {
+				read = false;
+				break;
+			}
 			struct group_subscribed *subscribed =
 				state_new(group->machine, sizeof(*subscribed));
 			subscribed->name = state_str(group->machine, name);
@@ -229,7 +249,22 @@ struct group_member *group_member_new(struct group *group, struct str id, struct
 	member->rebalance_timeout_ms = rebalance_timeout_ms;
 	member->session_timeout_ms = session_timeout_ms;
 	member->session.kind = DEADLINE_SESSION;
+	group_member_charge(member);
 	return member;
+}
+
+void group_member_charge(struct group_member *member)
+{
+	struct group_machine *machine = member->group->machine;
+	size_t bytes = state_size(member) + state_size(member->id.data) +
+		       state_size(member->instance_id.data) + state_size(member->client_id.data) +
+		       state_size(member->client_host.data) + state_size(member->protocols) +
+		       state_size(member->assignment.data);
+
+	for (int32_t i = 0; i < member->protocol_count; i++)
+		bytes += protocol_count_bytes(member->protocols[i].name);
+	budget_members_change(machine, member->charged, bytes);
+	member->charged = bytes;
 }
 
 /* Counts each protocol of MEMBER once, whatever it says. */
@@ -295,8 +330,15 @@ void group_member_protocols_set(struct group_member *member,
 	state_free(machine, member->protocols);
 	member->protocols = block;
 	member->protocol_count = count;
+	group_member_charge(member);
 	if (counted)
 		group_protocols_count(member, true);
+}
+
+void group_member_assign(struct group_member *member, struct bytes assignment)
+{
+	state_bytes_set(member->group->machine, &member->assignment, assignment);
+	group_member_charge(member);
 }
 
 static void group_member_link(struct group_member *member)
@@ -320,6 +362,8 @@ void group_member_add(struct group *group, struct group_member *member)
 void group_pending_add(struct group *group, struct group_member *member)
 {
 	map_insert(&group->pending, &member->node, member->id.data, (size_t)member->id.size);
+	list_push_back(&group->machine->pending, &member->pending_node);
+	group->machine->pending_bytes += member->charged;
 }
 
 static void group_member_free(struct group_member *member)
@@ -328,6 +372,7 @@ static void group_member_free(struct group_member *member)
 
 	ensure(!member->joining && !member->syncing);
 	deadline_stop(&machine->deadlines, &member->session);
+	budget_members_change(machine, member->charged, 0);
 	state_free(machine, member->protocols);
 	state_free(machine, (void *)(uintptr_t)member->assignment.data);
 	state_free(machine, (void *)(uintptr_t)member->id.data);
@@ -343,6 +388,8 @@ void group_member_remove(struct group_member *member)
 
 	if (group_pending_find(group, member->id) == member) {
 		map_remove(&group->pending, &member->node);
+		list_remove(&member->pending_node);
+		group->machine->pending_bytes -= member->charged;
 		group_member_free(member);
 		return;
 	}
@@ -369,6 +416,7 @@ void group_member_id_set(struct group_member *member, struct str id)
 
 	map_remove(&group->members, &member->node);
 	state_str_set(group->machine, &member->id, id);
+	group_member_charge(member);
 	map_insert(&group->members, &member->node, member->id.data, (size_t)member->id.size);
 	if (leads)
 		state_str_set(group->machine, &group->leader_id, member->id);

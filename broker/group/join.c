@@ -275,6 +275,18 @@ void classic_session_expired(struct group_member *member)
 		join_complete(group);
 }
 
+/* Those who never come back with the id that they were given must not keep others out: when there
+ * are too many, the sessions of the oldest end early. One that does come back is unknown, and joins
+ * anew. */
+static void pending_forget(struct group_machine *machine)
+{
+	while (pending_is_full(machine)) {
+		classic_session_expired(container_of(
+			list_first(&machine->pending), struct group_member, pending_node));
+		machine->step->forgotten++;
+	}
+}
+
 /* ---- JoinGroup ---- */
 
 static int32_t join_rebalance_timeout_ms(const struct group_ask *ask)
@@ -491,6 +503,7 @@ void classic_join(struct group_machine *machine, struct group_ask *ask)
 	struct group *group = group_find(machine, ask->group_id);
 	bool unknown = message->member_id.size <= 0;
 	bool is_new = !group;
+	uint32_t records;
 
 	if (message->session_timeout_ms < machine->limits.session_timeout_min_ms ||
 		message->session_timeout_ms > machine->limits.session_timeout_max_ms) {
@@ -508,6 +521,10 @@ void classic_join(struct group_machine *machine, struct group_ask *ask)
 		join_refuse(machine, ask, message->member_id, KAFKA_UNKNOWN_MEMBER_ID);
 		return;
 	}
+	/* (This may end the join phase of groups that waited for those who are forgotten.) */
+	if (unknown)
+		pending_forget(machine);
+	records = machine->step->record_count;
 	if (!group) {
 		group = group_new(machine, ask->group_id);
 		group->state_timestamp_ms = machine->now.wall_ms;
@@ -526,7 +543,7 @@ void classic_join(struct group_machine *machine, struct group_ask *ask)
 	}
 	/* A group's first record says that it is there, so that replay knows it before its first
 	 * generation. */
-	if (is_new && machine->step->record_count == 0)
+	if (is_new && machine->step->record_count == records)
 		record_group_empty(machine, group);
 }
 

@@ -13,6 +13,8 @@
 enum {
 	LOAD_CHUNK_BYTES = 1 << 20,
 	LOAD_RETRY_MS = 1000,
+	/* Of a shard: each has its buffers, and there may be very many partitions. */
+	LOADS_AT_ONCE = 4,
 	YIELD_BATCHES = 256, /* other steps come in between */
 };
 #define LOAD_DECOMPRESSED_MAX ((uint64_t)1 << 30)
@@ -161,10 +163,39 @@ static void group_load_free(struct group_partition *place)
 	place->load = NULL;
 }
 
+/* As many of those that wait for their turn as there is room for. */
+static void loads_begin(struct group_coordinator *coordinator);
+
+static void load_is_over(struct group_coordinator *coordinator)
+{
+	coordinator->loads--;
+	loads_begin(coordinator);
+}
+
+static void loaded_log(struct group_partition *place, const struct group_load *load, double ms)
+{
+	struct broker_shard *here = place->shard;
+	struct group_limits limits;
+	size_t bytes = group_budget_bytes(&here->broker->group_budget);
+
+	if (load->records == 0)
+		return;
+	log_event(&here->logger, LOG_GROUPS_LOADED, log_int("partition", place->key.index),
+		log_int("groups", group_machine_group_count(place->machine)),
+		log_int("records", (int64_t)load->records),
+		log_int("skipped_records", (int64_t)load->skipped), log_double("ms", ms));
+	group_limits_read(here, place->partition->log, &limits);
+	if (bytes > limits.state_bytes_max)
+		log_event(&here->logger, LOG_GROUPS_LOADED_BEYOND,
+			log_int("allowed_bytes", (int64_t)limits.state_bytes_max),
+			log_int("groups_bytes", (int64_t)bytes));
+}
+
 static void load_fiber(struct shard *shard, void *argument)
 {
 	struct group_partition *place = argument;
 	struct group_load *load = place->load;
+	struct group_coordinator *coordinator = place->coordinator;
 	struct partition *partition = place->partition;
 	uint64_t began_ns = shard_now_ns(shard);
 	struct group_step step;
@@ -175,13 +206,7 @@ static void load_fiber(struct shard *shard, void *argument)
 	error = load_log(place, load);
 	place->loading = false;
 	if (error == 0 && place->wanted) {
-		if (load->records > 0)
-			log_event(&place->shard->logger, LOG_GROUPS_LOADED,
-				log_int("partition", place->key.index),
-				log_int("groups", group_machine_group_count(place->machine)),
-				log_int("records", (int64_t)load->records),
-				log_int("skipped_records", (int64_t)load->skipped),
-				log_double("ms", (double)(shard_now_ns(shard) - began_ns) / 1e6));
+		loaded_log(place, load, (double)(shard_now_ns(shard) - began_ns) / 1e6);
 		place->state = GROUP_PARTITION_ACTIVE;
 		group_load_free(place);
 		if (place->failed)
@@ -192,12 +217,14 @@ static void load_fiber(struct shard *shard, void *argument)
 		group_machine_loaded(place->machine, &step);
 		group_step_finish(place, &step);
 		partition_unuse(partition);
+		load_is_over(coordinator);
 		return;
 	}
 	group_load_free(place);
 	group_machine_free(place->machine);
 	place->machine = NULL;
 	partition_unuse(partition);
+	load_is_over(coordinator);
 	if (!place->wanted) {
 		group_partition_free_when_idle(place);
 		return;
@@ -208,13 +235,12 @@ static void load_fiber(struct shard *shard, void *argument)
 	timer_set(shard, &place->timer, shard_now_ns(shard) + LOAD_RETRY_MS * NS_PER_MS);
 }
 
-void group_partition_load(struct group_partition *place)
+static void load_begin(struct group_partition *place)
 {
 	struct shard *shard = place->shard->shard;
 	struct group_load *load = calloc(1, sizeof(*load));
 	struct group_limits limits;
 
-	place->state = GROUP_PARTITION_LOADING;
 	place->load = load;
 	if (load) {
 		arena_init(&load->scratch, LOAD_SCRATCH_BYTES);
@@ -223,12 +249,38 @@ void group_partition_load(struct group_partition *place)
 	group_limits_read(place->shard, place->partition->log, &limits);
 	if (!load || !load->context || fiber_start(shard, load_fiber, place) < 0) {
 		group_load_free(place);
+		partition_unuse(place->partition);
 		place->state = GROUP_PARTITION_FAILED;
 		timer_set(shard, &place->timer, shard_now_ns(shard) + LOAD_RETRY_MS * NS_PER_MS);
 		return;
 	}
-	partition_use(place->partition);
+	place->coordinator->loads++;
 	place->loading = true;
-	place->machine =
-		group_machine_new(&limits, place->shard->seed, &place->coordinator->state_bytes);
+	place->machine = group_machine_new(
+		&limits, place->shard->seed, &place->shard->broker->group_budget);
+}
+
+static void loads_begin(struct group_coordinator *coordinator)
+{
+	struct list_node *node;
+
+	while (coordinator->loads < LOADS_AT_ONCE &&
+		(node = list_pop_front(&coordinator->loads_wanted)))
+		load_begin(container_of(node, struct group_partition, load_wanted));
+}
+
+void group_partition_load(struct group_partition *place)
+{
+	place->state = GROUP_PARTITION_LOADING;
+	partition_use(place->partition);
+	list_push_back(&place->coordinator->loads_wanted, &place->load_wanted);
+	loads_begin(place->coordinator);
+}
+
+void group_partition_load_cancel(struct group_partition *place)
+{
+	if (!list_node_is_linked(&place->load_wanted))
+		return;
+	list_remove(&place->load_wanted);
+	partition_unuse(place->partition);
 }

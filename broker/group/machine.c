@@ -1,5 +1,5 @@
 /*
- * The machine's life, its memory, its answers, and which event goes where.
+ * The machine's life, its answers, and which event goes where.
  */
 #include "broker/group/machine_internal.h"
 
@@ -8,69 +8,8 @@
 
 #include "runtime/memory.h"
 
-/* Records of one step: bounded by the largest request and by CLEANUP_TOMBSTONES_MAX. */
+/* Beside its records (step_bytes_max) a step has what it needs to make them. */
 #define STEP_ARENA_BYTES ((size_t)512 * 1024 * 1024)
-
-/* ---- memory of the state ---- */
-
-/* Before each block, so that what is freed can be counted. */
-union state_header {
-	size_t size;
-	max_align_t align;
-};
-
-void *state_new(struct group_machine *machine, size_t size)
-{
-	union state_header *header = memory_new(sizeof(*header) + size);
-
-	header->size = sizeof(*header) + size;
-	*machine->state_bytes += header->size;
-	return header + 1;
-}
-
-void state_free(struct group_machine *machine, void *block)
-{
-	if (!block)
-		return;
-	union state_header *header = (union state_header *)block - 1;
-	ensure(*machine->state_bytes >= header->size);
-	*machine->state_bytes -= header->size;
-	free(header);
-}
-
-struct bytes state_bytes_copy(struct group_machine *machine, struct bytes from)
-{
-	if (from.size <= 0)
-		return (struct bytes){.data = NULL, .size = from.size};
-	uint8_t *copy = state_new(machine, (size_t)from.size);
-	memcpy(copy, from.data, (size_t)from.size);
-	return (struct bytes){.data = copy, .size = from.size};
-}
-
-struct str state_str(struct group_machine *machine, struct str from)
-{
-	struct bytes copy = state_bytes_copy(
-		machine, (struct bytes){.data = (const uint8_t *)from.data, .size = from.size});
-
-	return (struct str){.data = (const char *)copy.data, .size = copy.size};
-}
-
-/* TO may be (part of) what stands there. */
-void state_bytes_set(struct group_machine *machine, struct bytes *place, struct bytes to)
-{
-	struct bytes old = *place;
-
-	*place = state_bytes_copy(machine, to);
-	state_free(machine, (void *)(uintptr_t)old.data);
-}
-
-void state_str_set(struct group_machine *machine, struct str *place, struct str to)
-{
-	struct str old = *place;
-
-	*place = state_str(machine, to);
-	state_free(machine, (void *)(uintptr_t)old.data);
-}
 
 /* ---- answers ---- */
 
@@ -251,29 +190,35 @@ static void machine_leave(struct group_machine *machine)
 /* ---- life ---- */
 
 struct group_machine *group_machine_new(
-	const struct group_limits *limits, uint64_t seed, size_t *state_bytes)
+	const struct group_limits *limits, uint64_t seed, struct group_budget *budget)
 {
 	struct group_machine *machine = memory_new_object(struct group_machine);
 
 	machine->limits = *limits;
 	machine->seed = seed;
-	machine->state_bytes = state_bytes;
+	machine->budget = budget;
+	list_init(&machine->pending);
 	machine->cleanup.kind = DEADLINE_CLEANUP;
 	map_init(&machine->groups, seed);
 	map_init(&machine->transactions, seed);
 	return machine;
 }
 
-void group_machine_free(struct group_machine *machine)
+static void transactions_free(struct group_machine *machine)
 {
-	if (!machine)
-		return;
 	map_for_each_safe(node, &machine->transactions)
 	{
 		struct group_transaction *transaction =
 			map_entry(node, struct group_transaction, node);
 		transaction_end(machine, transaction->producer_id, false);
 	}
+}
+
+void group_machine_free(struct group_machine *machine)
+{
+	if (!machine)
+		return;
+	transactions_free(machine);
 	map_for_each_safe(node, &machine->groups) group_free(map_entry(node, struct group, node));
 	map_done(&machine->groups);
 	map_done(&machine->transactions);
@@ -304,30 +249,13 @@ void group_machine_succeed(struct group_machine *machine, const struct group_mac
 	}
 }
 
-enum { KNOWN_GROUPS_SHARE = 4 };
-
-/* May ASK have us keep what it asks for? A group that is known must not starve because strangers make
- * new ones: the last part of the room is for what is known. */
-static bool ask_has_room(struct group_machine *machine, const struct group_ask *ask)
-{
-	size_t room = machine->limits.state_bytes_max, bytes = *machine->state_bytes;
-	const struct group *group;
-
-	if ((ask->kind != GROUP_ASK_JOIN && ask->kind != GROUP_ASK_SYNC &&
-		    ask->kind != GROUP_ASK_OFFSET_COMMIT) ||
-		bytes <= room - room / KNOWN_GROUPS_SHARE)
-		return true;
-	group = group_find(machine, ask->group_id);
-	return group &&
-	       (bytes <= room || (ask->kind == GROUP_ASK_OFFSET_COMMIT &&
-					 offsets_commit_adds_nothing(group, ask->message)));
-}
-
 void group_machine_ask(
 	struct group_machine *machine, struct group_step *step, struct group_ask *ask)
 {
 	machine_enter(machine, step);
 	if (!ask_has_room(machine, ask)) {
+		step->refused = true;
+		step->refused_group = ask->group_id;
 		ask_refuse(machine, ask, KAFKA_COORDINATOR_NOT_AVAILABLE);
 		machine_leave(machine);
 		return;
@@ -427,6 +355,10 @@ void group_machine_unload(struct group_machine *machine, struct group_step *step
 	map_for_each(node, &machine->groups)
 		classic_unload(map_entry(node, struct group, node), error);
 	deadline_stop(&machine->deadlines, &machine->cleanup);
+	/* The next machine is loaded beside this one: what that does not need goes now. */
+	transactions_free(machine);
+	map_for_each_safe(node, &machine->groups)
+		group_leave_generation(map_entry(node, struct group, node));
 	machine_leave(machine);
 }
 

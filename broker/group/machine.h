@@ -23,6 +23,7 @@
  */
 #pragma once
 
+#include "broker/group/budget.h"
 #include "protocol/codec.h"
 #include "runtime/list.h"
 
@@ -37,9 +38,8 @@ struct group_limits {
 	int64_t retention_ms;	   /* offsets.retention.minutes */
 	int64_t check_interval_ms; /* offsets.retention.check.interval.ms */
 	uint32_t record_size_max;  /* of one record with its batch */
-	/* Beyond a part of it no new group is taken, beyond all of it nothing that adds to a group:
-	 * heartbeats and commits of offsets that are known go on. */
-	size_t state_bytes_max;
+	size_t step_bytes_max;	   /* of the records of one step; at least one record is made */
+	size_t state_bytes_max;	   /* of the budget; see budget.h */
 };
 
 enum group_ask_kind {
@@ -99,17 +99,21 @@ struct group_step {
 	struct arena arena;
 	struct group_record *first, **last;
 	uint32_t record_count;
+	size_t record_bytes;
 	struct list answers; /* struct group_ask, in order */
+	/* For the operator. */
+	bool refused;		  /* for want of room */
+	struct str refused_group; /* the request's */
+	uint32_t forgotten;	  /* pending members, before their time */
 };
 
 void group_step_begin(struct group_step *step, struct group_now now, int64_t log_end);
 /* Frees the records. The answers must have been taken. */
 void group_step_end(struct group_step *step);
 
-/* STATE_BYTES counts what machines that share a budget keep. SEED: for tables whose keys clients
- * choose. */
+/* BUDGET counts what machines that share it keep. SEED: for tables whose keys clients choose. */
 struct group_machine *group_machine_new(
-	const struct group_limits *limits, uint64_t seed, size_t *state_bytes);
+	const struct group_limits *limits, uint64_t seed, struct group_budget *budget);
 /* No request is parked any more (group_machine_unload). NULL is allowed. */
 void group_machine_free(struct group_machine *machine);
 
@@ -137,7 +141,8 @@ void group_machine_expire(struct group_machine *machine, struct group_step *step
 /* The topic is gone: so are the offsets that were committed for it. */
 void group_machine_topic_deleted(struct group_machine *machine, struct group_step *step,
 	struct str topic, const struct uuid *topic_id);
-/* What is parked is answered with ERROR; the machine takes no more events. */
+/* What is parked is answered with ERROR; the machine takes no more events, and keeps nothing but what
+ * group_machine_succeed asks of it. */
 void group_machine_unload(struct group_machine *machine, struct group_step *step, int16_t error);
 /* By the clock of group_now.ms; INT64_MAX when none is set. */
 int64_t group_machine_next_deadline_ms(const struct group_machine *machine);

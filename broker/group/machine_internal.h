@@ -68,6 +68,8 @@ struct group_member {
 	bool sync_pending;	       /* has not asked for its assignment in this generation */
 	struct group_ask *joining, *syncing;
 	struct deadline session;
+	struct list_node pending_node; /* of a pending member: by age, in the machine */
+	size_t charged;		       /* of the budget's member_bytes */
 };
 
 struct group {
@@ -147,13 +149,15 @@ struct group_machine {
 	struct deadline cleanup;
 	uint64_t seed;
 	uint64_t marks;
-	size_t *state_bytes;
+	struct group_budget *budget;
+	struct list pending;  /* struct group_member, of all groups, the oldest first */
+	size_t pending_bytes; /* of these */
 	struct group_step *step; /* while an event is handled */
 	struct group_now now;
 	char *cleanup_from; /* the group at which the next cleanup goes on; NULL: the first */
 };
 
-/* ---- memory of the state (machine.c) ---- */
+/* ---- memory of the state (budget.c) ---- */
 
 /* Zeroed, counted against the budget; never NULL (runtime/memory.h). */
 void *state_new(struct group_machine *machine, size_t size);
@@ -163,6 +167,20 @@ struct str state_str(struct group_machine *machine, struct str from);
 void state_str_set(struct group_machine *machine, struct str *place, struct str to);
 struct bytes state_bytes_copy(struct group_machine *machine, struct bytes from);
 void state_bytes_set(struct group_machine *machine, struct bytes *place, struct bytes to);
+/* What a block counts; 0 for NULL. */
+size_t state_size(const void *block);
+/* What a block of SIZE bytes would count; 0 for none. */
+size_t state_cost(size_t size);
+
+/* May the request have us keep what it asks for? */
+bool ask_has_room(struct group_machine *machine, const struct group_ask *ask);
+/* Is there room for so many bytes more? */
+bool budget_allows(const struct group_machine *machine, size_t bytes);
+void budget_members_change(struct group_machine *machine, size_t from, size_t to);
+/* What a group keeps, at the most, because a member speaks a protocol. */
+size_t protocol_count_bytes(struct str name);
+/* Are there so many pending members that the oldest must go? */
+bool pending_is_full(const struct group_machine *machine);
 
 /* ---- answers (machine.c) ---- */
 
@@ -195,6 +213,8 @@ struct group *group_find(struct group_machine *machine, struct str id);
 struct group *group_new(struct group_machine *machine, struct str id);
 /* With its members and offsets. */
 void group_free(struct group *group);
+/* Of a machine that was thrown away: nothing stays of it but a generation, if it ever had one. */
+void group_leave_generation(struct group *group);
 /* Removes the group when nothing is left of it, or makes it one that only has offsets. */
 void group_forget(struct group *group);
 void group_state_set(struct group *group, enum group_state state);
@@ -216,6 +236,9 @@ struct group_member *group_member_new(struct group *group, struct str id, struct
 	int32_t session_timeout_ms);
 void group_member_protocols_set(struct group_member *member,
 	const struct join_group_request_protocol *protocols, int32_t count);
+/* Counts it as it is now; behind each change of what it keeps. */
+void group_member_charge(struct group_member *member);
+void group_member_assign(struct group_member *member, struct bytes assignment);
 void group_member_add(struct group *group, struct group_member *member);
 void group_pending_add(struct group *group, struct group_member *member);
 /* Of the members or the pending ones; frees it. Nothing of it is parked any more. */
@@ -261,8 +284,9 @@ void classic_assignments_send(struct group *group, int16_t error);
 /* ---- offsets (offsets.c) ---- */
 
 void offsets_commit(struct group_machine *machine, struct group_ask *ask);
-/* Every offset in it replaces one that is no smaller. */
-bool offsets_commit_adds_nothing(
+/* What a commit adds to the state, at the most; GROUP: what it replaces there is taken off. NULL
+ * asks for less work. */
+size_t offsets_commit_growth(
 	const struct group *group, const struct offset_commit_request *message);
 void offsets_fetch(struct group_machine *machine, struct group_ask *ask);
 void offsets_delete(struct group_machine *machine, struct group_ask *ask);

@@ -20,12 +20,14 @@ struct kept_record {
 static struct {
 	struct group_machine *machine;
 	struct group_limits limits;
-	size_t state_bytes;
+	struct group_budget budget;
 	int64_t now_ms;
 	struct kept_record log[RECORDS_MAX];
 	int64_t log_end;
 	struct arena arena;
-	uint8_t ids;
+	uint32_t ids;
+	bool refused; /* of the last step */
+	uint32_t forgotten; /* of all */
 	bool answered[ASKS_MAX];
 	struct group_ask *asks[ASKS_MAX];
 	int ask_count;
@@ -43,6 +45,7 @@ static void world_begin(void)
 		.retention_ms = 100000,
 		.check_interval_ms = 50000,
 		.record_size_max = 4096,
+		.step_bytes_max = 1 << 20,
 		.state_bytes_max = 1 << 20,
 	};
 	world.now_ms = 1000;
@@ -67,6 +70,8 @@ static void step_end(struct group_step *step)
 {
 	struct list_node *node;
 
+	world.refused = step->refused;
+	world.forgotten += step->forgotten;
 	for (const struct group_record *record = step->first; record; record = record->next)
 		world.log[world.log_end++] = (struct kept_record){
 			.producer_id = -1, .key = keep(record->key), .value = keep(record->value)};
@@ -86,7 +91,7 @@ static void machine_make(void)
 {
 	struct group_step step;
 
-	world.machine = group_machine_new(&world.limits, 7, &world.state_bytes);
+	world.machine = group_machine_new(&world.limits, 7, &world.budget);
 	group_step_begin(&step, now(), world.log_end);
 	group_machine_loaded(world.machine, &step);
 	step_end(&step);
@@ -129,21 +134,22 @@ static void unload(struct group_machine *machine)
 /* What the log says is what the machine has. */
 static void check_replay(void)
 {
-	size_t bytes = 0;
-	struct group_machine *second = group_machine_new(&world.limits, 99, &bytes);
+	struct group_budget budget = {0};
+	struct group_machine *second = group_machine_new(&world.limits, 99, &budget);
 
 	replay_into(second);
 	struct str first_state = state_of(world.machine), second_state = state_of(second);
 	cr_assert(str_equal(first_state, second_state), "has:\n%.*s\nreplayed:\n%.*s",
 		STR_ARGS(first_state), STR_ARGS(second_state));
 	group_machine_free(second);
-	cr_assert_eq(bytes, 0);
+	cr_assert_eq(budget.bytes, 0);
+	cr_assert_eq(budget.member_bytes, 0);
 }
 
 static void world_end(void)
 {
 	unload(world.machine);
-	cr_assert_eq(world.state_bytes, 0, "%zu bytes of state were not freed", world.state_bytes);
+	cr_assert_eq(world.budget.bytes, 0, "%zu bytes of state were not freed", world.budget.bytes);
 	for (int i = 0; i < world.ask_count; i++)
 		cr_assert(world.answered[i] || world.asks[i]->out_of_memory,
 			"ask %d was never answered", i);
@@ -156,8 +162,8 @@ static void restart(void)
 	struct group_step step;
 
 	unload(world.machine);
-	cr_assert_eq(world.state_bytes, 0);
-	world.machine = group_machine_new(&world.limits, 8, &world.state_bytes);
+	cr_assert_eq(world.budget.bytes, 0);
+	world.machine = group_machine_new(&world.limits, 8, &world.budget);
 	replay_into(world.machine);
 	group_step_begin(&step, now(), world.log_end);
 	group_machine_loaded(world.machine, &step);
@@ -174,7 +180,7 @@ static void fail_at(int64_t count)
 	group_machine_unload(failed, &step, KAFKA_NOT_COORDINATOR);
 	step_end(&step);
 	world.log_end = count;
-	world.machine = group_machine_new(&world.limits, 8, &world.state_bytes);
+	world.machine = group_machine_new(&world.limits, 8, &world.budget);
 	replay_into(world.machine);
 	group_machine_succeed(world.machine, failed);
 	group_machine_free(failed);
@@ -211,7 +217,7 @@ static struct group_ask *ask_new(enum group_ask_kind kind, int16_t version, cons
 	ask->group_id = str_from(group);
 	ask->client_id = STR("client");
 	ask->client_host = STR("/10.0.0.1");
-	ask->entropy.octets[15] = ++world.ids;
+	store_be32(&ask->entropy.octets[12], ++world.ids);
 	ask->message = *ret_message;
 	ask->schema = response;
 	ask->response = schema_new(response, &world.arena);
@@ -822,6 +828,7 @@ Test(machine, a_known_group_goes_on_when_no_new_one_is_taken)
 
 	world_begin();
 	world.limits.state_bytes_max = 16000;
+	world.limits.metadata_size_max = 100;
 	machine_make();
 	two_members("known", &member, &other);
 	cr_assert_eq(commit("known", member, generation, "t", 1, "note"), 0);
@@ -840,10 +847,319 @@ Test(machine, a_known_group_goes_on_when_no_new_one_is_taken)
 			break;
 	}
 	cr_assert_lt(i, 500);
+	/* What is left is too little for a topic; notes fill it. */
+	for (i = i - 1; i >= 0; i--) {
+		snprintf(name, sizeof(name), "t%d", i);
+		if (commit("known", member, generation, name, 5, "0") != 0)
+			break;
+	}
+	cr_assert_geq(i, 0);
+	cr_assert(world.refused);
 	cr_assert_eq(commit("known", member, generation, "t", 2, "note"), 0);
-	cr_assert_eq(commit("known", member, generation, "t", 3, "a longer note"),
+	cr_assert(!world.refused);
+	cr_assert_eq(commit("known", member, generation, "t", 3,
+			     "a note that is longer than what is left of all the room"),
 		KAFKA_COORDINATOR_NOT_AVAILABLE);
 	cr_assert_eq(heartbeat("known", member, generation), 0);
+	world_end();
+}
+
+/* One answered ask less to remember, for tests with very many. */
+static void ask_done(void)
+{
+	cr_assert(world.answered[world.ask_count - 1]);
+	world.answered[--world.ask_count] = false;
+}
+
+/* Ids are asked for in one group and never used. The oldest are forgotten, so that they take a small
+ * share; another group's member comes in as ever, and so does the last that was given an id. */
+Test(machine, members_that_never_come_back_keep_nobody_out)
+{
+	const char *first, *last = NULL, *member, *other;
+
+	world_begin();
+	machine_make();
+	first = text(joined(join_as("flooded", (struct joining){0}))->member_id);
+	for (int i = 0; i < 5000; i++) {
+		cr_assert_eq(joined(join_as("flooded", (struct joining){0}))->error_code,
+			KAFKA_MEMBER_ID_REQUIRED);
+		if (i == 4999)
+			last = text(joined(world.asks[world.ask_count - 1])->member_id);
+		ask_done();
+	}
+	cr_assert_gt(world.forgotten, 4000);
+	cr_assert_lt(world.budget.bytes, 80 * 1024);
+	two_members("known", &member, &other);
+	cr_assert_eq(joined(join_as("flooded", (struct joining){.member = first}))->error_code,
+		KAFKA_UNKNOWN_MEMBER_ID);
+	struct group_ask *ask = join_as("flooded", (struct joining){.member = last});
+	cr_assert(!is_answered(ask) || joined(ask)->error_code == 0);
+	world_end();
+}
+
+/* A join phase that waits for pending members is over when they are forgotten. */
+Test(machine, a_member_that_is_forgotten_keeps_no_join_phase_open)
+{
+	const char *id;
+
+	world_begin();
+	world.limits.initial_rebalance_delay_ms = 0;
+	machine_make();
+	join_new_member("g", &id);
+	pass(1);
+	cr_assert_eq(synced(sync_as("g", id, 1, 0, NULL))->error_code, 0);
+	join_as("g", (struct joining){0}); /* given an id, and never seen again */
+	struct group_ask *again = join_as("g", (struct joining){.member = id, .metadata = "new"});
+	cr_assert(!is_answered(again));
+	for (int i = 0; i < 5000 && !is_answered(again); i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "h%d", i);
+		join_as(name, (struct joining){.version = 4});
+		if (!is_answered(again))
+			world.log_end--; /* the log has room for a few */
+		ask_done();
+	}
+	cr_assert_eq(joined(again)->error_code, 0);
+	cr_assert_eq(joined(again)->generation_id, 2);
+	world_end();
+}
+
+/* The step in which a new group is made also ends a join phase, with a record of its own. */
+Test(machine, a_group_that_comes_as_another_forgets_has_its_record)
+{
+	const char *id;
+
+	world_begin();
+	world.limits.initial_rebalance_delay_ms = 0;
+	machine_make();
+	join_new_member("g", &id);
+	pass(1);
+	cr_assert_eq(synced(sync_as("g", id, 1, 0, NULL))->error_code, 0);
+	join_as("g", (struct joining){0});
+	cr_assert_eq(leave("g", id, NULL), 0); /* only the pending one keeps the join phase open */
+	while (!pending_is_full(world.machine)) {
+		join_as("flood", (struct joining){0});
+		ask_done();
+	}
+	int64_t records = world.log_end;
+	join_as("fresh", (struct joining){0});
+	cr_assert_eq(world.forgotten, 1);
+	cr_assert_eq(world.log_end, records + 2);
+	world_end();
+}
+
+static struct group_ask *commit_many(const char *group, int count, struct str metadata)
+{
+	struct offset_commit_request *message;
+	struct group_ask *ask = ask_new(GROUP_ASK_OFFSET_COMMIT, 9, group,
+		&offset_commit_request_schema, (void **)&message, &offset_commit_response_schema);
+
+	message->member_id = STR("");
+	message->generation_id_or_member_epoch = -1;
+	message->topics = schema_new_array(&offset_commit_request_topic_schema, &world.arena, 1);
+	message->topics_count = 1;
+	message->topics[0].name = STR("t");
+	message->topics[0].partitions =
+		schema_new_array(&offset_commit_request_partition_schema, &world.arena, count);
+	message->topics[0].partitions_count = count;
+	for (int i = 0; i < count; i++) {
+		message->topics[0].partitions[i].partition_index = i;
+		message->topics[0].partitions[i].committed_metadata = metadata;
+	}
+	ask_go(ask);
+	return ask;
+}
+
+static int16_t commit_error(const struct group_ask *ask, int partition)
+{
+	const struct offset_commit_response *response = ask->response;
+
+	return response->topics[0].partitions[partition].error_code;
+}
+
+static struct str text_of(char letter, int32_t size)
+{
+	char *data = arena_alloc(&world.arena, (size_t)size);
+
+	memset(data, letter, (size_t)size);
+	return (struct str){.data = data, .size = size};
+}
+
+/* One request, larger than all that is allowed, comes while there is room. */
+Test(machine, what_a_request_would_add_is_known_before_it_is_taken)
+{
+	world_begin();
+	world.limits.state_bytes_max = 64 << 10;
+	world.limits.metadata_size_max = 4096;
+	machine_make();
+	cr_assert_eq(commit_error(commit_many("g", 100, text_of('m', 2000)), 99),
+		KAFKA_COORDINATOR_NOT_AVAILABLE);
+	cr_assert_eq(world.budget.bytes, 0);
+	cr_assert_eq(world.log_end, 0);
+	struct str metadata = text_of('m', 100000);
+	cr_assert_eq(joined(join_as("g", (struct joining){.version = 3,
+				    .metadata = text(metadata)}))->error_code,
+		KAFKA_COORDINATOR_NOT_AVAILABLE);
+	cr_assert_eq(world.budget.bytes, 0);
+	const char *a, *b;
+	two_members("known", &a, &b);
+	const char *pairs[] = {a, text(metadata), b, ""};
+	size_t bytes = world.budget.bytes;
+	cr_assert_eq(synced(sync_as("known", a, 1, 2, pairs))->error_code,
+		KAFKA_COORDINATOR_NOT_AVAILABLE);
+	cr_assert_eq(world.budget.bytes, bytes);
+	world_end();
+}
+
+/* Each record of a commit has the group's id in it: a long one, many times. */
+Test(machine, the_records_of_one_step_have_a_limit)
+{
+	world_begin();
+	world.limits.step_bytes_max = 20000;
+	machine_make();
+	struct group_ask *ask =
+		commit_many(text(text_of('g', 3000)), 20, STR(""));
+	cr_assert_eq(commit_error(ask, 0), 0);
+	cr_assert_eq(commit_error(ask, 5), 0);
+	cr_assert_eq(commit_error(ask, 6), KAFKA_UNKNOWN_SERVER_ERROR);
+	cr_assert_eq(commit_error(ask, 19), KAFKA_UNKNOWN_SERVER_ERROR);
+	cr_assert_eq(world.log_end, 6);
+	check_replay();
+	world_end();
+}
+
+/* The log was written under a larger limit: it is loaded and served, its members go on and may be
+ * replaced, and nothing comes on top. */
+Test(machine, what_is_acknowledged_is_loaded_and_served_beyond_the_limit)
+{
+	const char *a, *b, *c;
+
+	world_begin();
+	world.limits.metadata_size_max = 4096;
+	world.limits.record_size_max = 1 << 20;
+	machine_make();
+	two_members("g", &a, &b);
+	cr_assert_eq(commit_error(commit_many("kept", 30, text_of('m', 1000)), 29), 0);
+	world.limits.state_bytes_max = 16 << 10;
+	restart();
+	cr_assert_gt(world.budget.bytes, 30000);
+	cr_assert_eq(fetch("kept", "t", false)->committed_offset, 0);
+	cr_assert_eq(fetch("kept", "t", false)->metadata.size, 1000);
+	cr_assert_eq(heartbeat("g", a, 1), 0);
+	cr_assert_eq(commit("g", a, 1, "t", 1, ""), KAFKA_COORDINATOR_NOT_AVAILABLE);
+	cr_assert_eq(commit("new", "", -1, "t", 1, ""), KAFKA_COORDINATOR_NOT_AVAILABLE);
+	cr_assert_eq(commit_error(commit_many("kept", 30, text_of('n', 1000)), 29), 0);
+	/* The leader joins again, another member leaves, and its successor comes. */
+	struct group_ask *again = join_as("g", (struct joining){.member = a});
+	cr_assert(!is_answered(again));
+	cr_assert_eq(leave("g", b, NULL), 0);
+	cr_assert_eq(joined(again)->generation_id, 2);
+	cr_assert_eq(
+		synced(sync_as("g", a, 2, 1, (const char *[]){a, "all"}))->error_code, 0);
+	struct group_ask *successor = join_new_member("g", &c);
+	again = join_as("g", (struct joining){.member = a});
+	cr_assert_eq(joined(again)->generation_id, 3);
+	cr_assert_eq(joined(successor)->generation_id, 3);
+	/* But a quarter of the limit is all that members get on top. */
+	struct group_ask *large = join_as(
+		"g", (struct joining){.version = 3, .metadata = text(text_of('x', 5000))});
+	cr_assert_eq(joined(large)->error_code, KAFKA_COORDINATOR_NOT_AVAILABLE);
+	world_end();
+}
+
+/* Two shards' machines: what one keeps the other has not, and no shard has a part of its own. */
+Test(machine, machines_share_one_limit)
+{
+	world_begin();
+	world.limits.state_bytes_max = 40000;
+	world.limits.metadata_size_max = 4096;
+	struct group_machine *other = group_machine_new(&world.limits, 3, &world.budget);
+	machine_make();
+	cr_assert_eq(commit_error(commit_many("large", 20, text_of('m', 1000)), 19), 0);
+	struct group_machine *first = world.machine;
+	int64_t log_end = world.log_end;
+	world.machine = other;
+	cr_assert_eq(commit_error(commit_many("second", 20, text_of('m', 1000)), 19),
+		KAFKA_COORDINATOR_NOT_AVAILABLE);
+	cr_assert_eq(world.log_end, log_end);
+	cr_assert_eq(commit("small", "", -1, "t", 1, ""), 0);
+	unload(other);
+	world.machine = first;
+	world_end();
+}
+
+/* A machine that its log refused waits beside the one that is loaded in its place. */
+Test(machine, a_machine_that_failed_keeps_little)
+{
+	const char *a, *b;
+	struct group_step step;
+
+	world_begin();
+	world.limits.metadata_size_max = 4096;
+	machine_make();
+	two_members("g", &a, &b);
+	cr_assert_eq(commit_error(commit_many("kept", 100, text_of('m', 1000)), 99), 0);
+	cr_assert_gt(world.budget.bytes, 100000);
+	group_step_begin(&step, now(), world.log_end);
+	group_machine_unload(world.machine, &step, KAFKA_NOT_COORDINATOR);
+	step_end(&step);
+	cr_assert_lt(world.budget.bytes, 2000);
+	cr_assert_eq(world.budget.member_bytes, 0);
+	group_machine_free(world.machine);
+	cr_assert_eq(world.budget.bytes, 0);
+	machine_make();
+	world_end();
+}
+
+/* A consumer says that it reads very many topics: each is some bytes on the wire, and an entry here.
+ * When there is no room for them the group counts as one that may read anything. */
+Test(machine, the_topics_that_a_group_reads_have_a_limit)
+{
+	enum { TOPICS = 1000 };
+	struct join_group_request *message;
+	struct group_ask *ask;
+	const struct group *group;
+
+	world_begin();
+	world.limits.state_bytes_max = 64 << 10;
+	world.limits.record_size_max = 1 << 20;
+	world.limits.initial_rebalance_delay_ms = 0;
+	machine_make();
+	for (int topics = 10; topics <= TOPICS; topics += TOPICS - 10) {
+		const char *name = topics == 10 ? "few" : "many";
+		uint8_t *metadata = arena_alloc(&world.arena, 2 + 4 + 6 * (size_t)topics + 4);
+		uint8_t *at = metadata;
+		store_be16(at, 0);
+		store_be32(at + 2, (uint32_t)topics);
+		at += 6;
+		for (int i = 0; i < topics; i++, at += 6) {
+			char topic[5];
+			snprintf(topic, sizeof(topic), "%04d", i);
+			store_be16(at, 4);
+			memcpy(at + 2, topic, 4);
+		}
+		store_be32(at, 0);
+		ask = ask_new(GROUP_ASK_JOIN, 3, name, &join_group_request_schema, (void **)&message,
+			&join_group_response_schema);
+		message->group_id = ask->group_id;
+		message->member_id = STR("");
+		message->session_timeout_ms = message->rebalance_timeout_ms = 1000;
+		message->protocol_type = STR("consumer");
+		message->protocols =
+			schema_new_array(&join_group_request_protocol_schema, &world.arena, 1);
+		message->protocols_count = 1;
+		message->protocols[0].name = STR("range");
+		message->protocols[0].metadata =
+			(struct bytes){metadata, (int32_t)(at + 4 - metadata)};
+		ask_go(ask);
+		pass(1);
+		cr_assert_eq(joined(ask)->error_code, 0);
+		group = group_find(world.machine, str_from(name));
+		cr_assert_eq(group->topics_known, topics == 10);
+		cr_assert(group_is_subscribed(group, STR("0001")));
+		cr_assert_eq(group_is_subscribed(group, STR("other")), topics != 10);
+		cr_assert_leq(world.budget.bytes, world.limits.state_bytes_max);
+	}
 	world_end();
 }
 

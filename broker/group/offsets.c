@@ -262,23 +262,35 @@ static int16_t commit_one(struct group_machine *machine, struct group *group,
 	return 0;
 }
 
-bool offsets_commit_adds_nothing(
+size_t offsets_commit_growth(
 	const struct group *group, const struct offset_commit_request *message)
 {
+	size_t bytes = 0;
+
 	for (int32_t i = 0; i < message->topics_count; i++) {
 		const struct offset_commit_request_topic *topic = &message->topics[i];
 
+		if (!group || !group_topic_find(group, topic->name))
+			bytes += state_cost(sizeof(struct group_topic)) +
+				 state_cost((size_t)max_of(topic->name.size, 0));
 		for (int32_t j = 0; j < topic->partitions_count; j++) {
-			const struct group_offset *known = group_offset_find(
-				group, topic->name, topic->partitions[j].partition_index);
+			const struct offset_commit_request_partition *partition =
+				&topic->partitions[j];
+			size_t metadata = state_cost(
+				(size_t)max_of(partition->committed_metadata.size, 0));
+			const struct group_offset *known =
+				group ? group_offset_find(group, topic->name,
+						partition->partition_index)
+				      : NULL;
 
-			if (!known || !known->committed ||
-				topic->partitions[j].committed_metadata.size >
-					max_of(known->value.metadata.size, 0))
-				return false;
+			if (!known)
+				bytes += state_cost(sizeof(struct group_offset)) + metadata;
+			else
+				bytes += metadata - min_of(metadata,
+							    state_size(known->value.metadata.data));
 		}
 	}
-	return true;
+	return bytes;
 }
 
 void offsets_commit(struct group_machine *machine, struct group_ask *ask)

@@ -65,9 +65,13 @@ static int record_add(struct group_machine *machine, enum record_type type,
 			value_version, value, &record->value);
 	if (error < 0)
 		return error;
-	if ((uint64_t)record->key.size + (uint64_t)max_of(record->value.size, 0) + RECORD_OVERHEAD >
-		machine->limits.record_size_max)
+	size_t size = (size_t)record->key.size + (size_t)max_of(record->value.size, 0) +
+		      RECORD_OVERHEAD;
+	if (size > machine->limits.record_size_max ||
+		(step->record_count > 0 &&
+			step->record_bytes + size > machine->limits.step_bytes_max))
 		return -EMSGSIZE;
+	step->record_bytes += size;
 	*step->last = record;
 	step->last = &record->next;
 	step->record_count++;
@@ -283,7 +287,7 @@ static void replay_member(struct group *group, const struct group_metadata_value
 		.metadata = from->subscription};
 
 	group_member_protocols_set(member, &protocol, 1);
-	state_bytes_set(group->machine, &member->assignment, from->assignment);
+	group_member_assign(member, from->assignment);
 	group_member_add(group, member);
 }
 

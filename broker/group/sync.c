@@ -54,8 +54,8 @@ void classic_assignments_send(struct group *group, int16_t error)
 
 void classic_assignments_reset(struct group *group, int16_t error)
 {
-	map_for_each(node, &group->members) state_bytes_set(group->machine,
-		&map_entry(node, struct group_member, node)->assignment, (struct bytes){0});
+	map_for_each(node, &group->members)
+		group_member_assign(map_entry(node, struct group_member, node), (struct bytes){0});
 	classic_assignments_send(group, error);
 }
 
@@ -120,8 +120,8 @@ static void sync_lead(struct group_machine *machine, struct group *group,
 		return;
 	}
 	uint32_t place = 0;
-	map_for_each(node, &group->members) state_bytes_set(machine,
-		&map_entry(node, struct group_member, node)->assignment, assignments[place++]);
+	map_for_each(node, &group->members) group_member_assign(
+		map_entry(node, struct group_member, node), assignments[place++]);
 	classic_assignments_send(group, 0);
 	group_state_set(group, GROUP_STABLE);
 }
