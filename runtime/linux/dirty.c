@@ -2,10 +2,13 @@
  * Keeps the kernel from ever making us wait in write(): it does that when too much of memory is
  * dirty. So we count what we wrote to each device, and start writing it out long before.
  *
- * A write adds to its file's and its device's count. Beyond a quarter of the limit a disk thread
- * writes files out, the longest dirty first, down to an eighth. Beyond the limit itself writes are
- * made by disk threads, which may wait. Counts err on the high side: what the kernel wrote out by
- * itself stays counted until we look at that file.
+ * A write adds to its file's and its device's count. As a request to the disk costs the same for a
+ * page as for a hundred, files wait until they have a large part, and are written out then, once a
+ * sixteenth of the limit is dirty, until a thirty-second is. What ten thousand files have of some pages
+ * each is left to the kernel, which writes out what is older than half a minute, until half of
+ * the limit is dirty: then these are written out too, the longest dirty first, until three eighths are.
+ * Beyond the limit itself writes are made by disk threads, which may wait. Counts err on the high
+ * side: what the kernel wrote out by itself stays counted until we look at that file.
  *
  * sync_file_range reports a failed write-out once and then never again, not even to fdatasync through
  * another descriptor. So the device remembers which file it was, for as long as the process lives, and
@@ -60,6 +63,41 @@ static bool file_ref_unless_closing(struct linux_file *file)
 	return false;
 }
 
+/* A file has a large part to write out. */
+static uint64_t large_bytes(const struct device *device)
+{
+	return device->machine->options.dirty_limit_bytes / 512;
+}
+
+/* May write-out be due, as far as can be told without the lock? */
+static bool write_out_is_due(const struct device *device, uint64_t dirty_bytes)
+{
+	uint64_t limit_bytes = device->machine->options.dirty_limit_bytes;
+
+	return dirty_bytes > limit_bytes / 2 ||
+	       (dirty_bytes > limit_bytes / 16 &&
+		       __atomic_load_n(&device->has_large, __ATOMIC_SEQ_CST));
+}
+
+/* The node of the file to write out next, out of its list; NULL when enough is clean. Locked. */
+static struct list_node *device_pop_dirty(struct device *device)
+{
+	uint64_t limit_bytes = device->machine->options.dirty_limit_bytes;
+	uint64_t dirty_bytes = __atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST);
+	struct list_node *node = NULL;
+
+	if (dirty_bytes > limit_bytes / 2)
+		device->is_pressed = true;
+	if (dirty_bytes <= limit_bytes / 8 * 3)
+		device->is_pressed = false;
+	if (dirty_bytes > limit_bytes / 32)
+		node = list_pop_front(&device->large_files);
+	if (!node && device->is_pressed)
+		node = list_pop_front(&device->dirty_files);
+	__atomic_store_n(&device->has_large, !list_is_empty(&device->large_files), __ATOMIC_SEQ_CST);
+	return node;
+}
+
 /* The next file to write out, with a reference; NULL when enough is clean. */
 static struct linux_file *device_next_dirty(struct device *device)
 {
@@ -67,11 +105,8 @@ static struct linux_file *device_next_dirty(struct device *device)
 
 	pthread_mutex_lock(&device->lock);
 	while (!file) {
-		struct list_node *node = NULL;
+		struct list_node *node = device_pop_dirty(device);
 
-		if (__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) >
-			device->machine->options.dirty_limit_bytes / 8)
-			node = list_pop_front(&device->dirty_files);
 		if (!node) {
 			__atomic_store_n(&device->is_writing_out, false, __ATOMIC_RELAXED);
 			break;
@@ -180,6 +215,7 @@ struct device *device_find(struct machine *machine, uint64_t id, int fd)
 	device->write_out.run = device_write_out_run;
 	pthread_mutex_init(&device->lock, NULL);
 	list_init(&device->dirty_files);
+	list_init(&device->large_files);
 	list_init(&device->failures);
 	device_system_know(device, fd);
 	list_push_back(&machine->devices, &device->node);
@@ -196,22 +232,41 @@ bool device_has_room(const struct device *device, uint64_t size)
 	       __atomic_load_n(&device->dirty_bytes, __ATOMIC_RELAXED) <= limit_bytes - size;
 }
 
+/* Puts the file into the list where it belongs after its count grew. Locked. */
+static void dirty_file_list(struct linux_file *file)
+{
+	struct device *device = file->device;
+
+	list_remove(&file->dirty_node);
+	if (__atomic_load_n(&file->dirty_bytes, __ATOMIC_SEQ_CST) >= large_bytes(device)) {
+		list_push_back(&device->large_files, &file->dirty_node);
+		__atomic_store_n(&device->has_large, true, __ATOMIC_SEQ_CST);
+	} else {
+		list_push_back(&device->dirty_files, &file->dirty_node);
+	}
+}
+
 void dirty_add(struct linux_file *file, uint64_t size)
 {
 	struct device *device = file->device;
-	uint64_t limit_bytes = device->machine->options.dirty_limit_bytes;
-
+	uint64_t large = large_bytes(device);
 	uint64_t device_bytes = __atomic_add_fetch(&device->dirty_bytes, size, __ATOMIC_SEQ_CST);
-	uint64_t file_bytes = __atomic_fetch_add(&file->dirty_bytes, size, __ATOMIC_SEQ_CST);
-	bool start = device_bytes > limit_bytes / 4 &&
-		     !__atomic_load_n(&device->is_writing_out, __ATOMIC_RELAXED);
+	uint64_t before_bytes = __atomic_fetch_add(&file->dirty_bytes, size, __ATOMIC_SEQ_CST);
+	bool becomes_large = before_bytes < large && before_bytes + size >= large;
+	bool start;
 
-	if (file_bytes > 0 && !start)
+	if (before_bytes > 0 && !becomes_large &&
+		(__atomic_load_n(&device->is_writing_out, __ATOMIC_RELAXED) ||
+			!write_out_is_due(device, device_bytes)))
 		return;
 	pthread_mutex_lock(&device->lock);
-	if (!list_node_is_linked(&file->dirty_node) && file_bytes == 0)
-		list_push_back(&device->dirty_files, &file->dirty_node);
-	start = start && !device->is_writing_out;
+	/* Between leaving its list and being written out a file is in none: what comes meanwhile goes
+	 * along. After a sync it is still in one, with nothing. */
+	bool is_listed = list_node_is_linked(&file->dirty_node);
+	if (becomes_large ? is_listed || before_bytes == 0 : before_bytes == 0 && !is_listed)
+		dirty_file_list(file);
+	start = !device->is_writing_out && write_out_is_due(device, device_bytes) &&
+		!(list_is_empty(&device->dirty_files) && list_is_empty(&device->large_files));
 	if (start)
 		__atomic_store_n(&device->is_writing_out, true, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&device->lock);

@@ -406,13 +406,13 @@ static void dirty_count(struct shard *shard, struct test *test)
 	struct device *device = linux_file_of(file)->device;
 	for (unsigned i = 0; i < 64; i++)
 		ensure(fiber_write(shard, file, much, 1 << 20, (uint64_t)i << 20) == 0);
-	/* Sinks by itself below a quarter of the limit. */
-	while (__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) > limit / 4)
+	/* Sinks by itself to a thirty-second of the limit. */
+	while (__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) > limit / 32)
 		fiber_sleep(shard, NS_PER_MS);
 	ensure(fiber_write(shard, file, much, 1000, 0) == 0);
 	ensure(fiber_sync(shard, file) == 0);
 	/* A write-out that began before the sync counts its bytes off when it ends; by itself it
-	 * would leave an eighth of the limit. */
+	 * would leave a thirty-second of the limit. */
 	while (__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) != 0)
 		fiber_sleep(shard, NS_PER_MS);
 	file_unref(file);
@@ -423,6 +423,46 @@ static void dirty_count(struct shard *shard, struct test *test)
 Test(linux_files, dirty_bytes_are_written_out, .timeout = 60)
 {
 	test_run(dirty_count, 4 << 20);
+}
+
+enum { SMALL_FILES = 300, SMALL_SIZE = 7000 }; /* of a limit of 4 MB, where 8192 bytes are large */
+
+static void small_files(struct shard *shard, struct test *test)
+{
+	uint64_t limit = 4 << 20;
+	char *much = calloc(1, 1 << 20);
+	struct file *large, *files[SMALL_FILES];
+	char path[256];
+
+	ensure(fiber_open(shard, test->path, FILE_READ | FILE_WRITE, &large) == 0);
+	struct device *device = linux_file_of(large)->device;
+	for (unsigned i = 0; i < SMALL_FILES; i++) {
+		snprintf(path, sizeof(path), "%s-%u", test->path, i);
+		ensure(fiber_open(shard, path, FILE_READ | FILE_WRITE | FILE_CREATE, &files[i]) == 0);
+		unlink(path);
+	}
+	for (unsigned i = 0; i < 200; i++)
+		ensure(fiber_write(shard, files[i], much, SMALL_SIZE, 0) == 0);
+	ensure(!device->is_writing_out);
+	/* A large one is written out beside them, and leaves them alone. */
+	ensure(fiber_write(shard, large, much, 100000, 0) == 0);
+	while (__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) > 200 * SMALL_SIZE)
+		fiber_sleep(shard, NS_PER_MS);
+	ensure(__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) == 200 * SMALL_SIZE);
+	/* Half of the limit is too much. */
+	for (unsigned i = 200; i < SMALL_FILES; i++)
+		ensure(fiber_write(shard, files[i], much, SMALL_SIZE, 0) == 0);
+	while (__atomic_load_n(&device->dirty_bytes, __ATOMIC_SEQ_CST) > limit / 8 * 3)
+		fiber_sleep(shard, NS_PER_MS);
+	for (unsigned i = 0; i < SMALL_FILES; i++)
+		file_unref(files[i]);
+	file_unref(large);
+	free(much);
+}
+
+Test(linux_files, small_files_are_left_to_the_kernel_until_half_of_the_limit_is_dirty, .timeout = 60)
+{
+	test_run(small_files, 4 << 20);
 }
 
 /*

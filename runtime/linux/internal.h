@@ -114,6 +114,9 @@ struct device {
 			       */
 	pthread_mutex_t lock;
 	struct list dirty_files; /* the longest dirty first */
+	struct list large_files; /* those with so much that writing it out pays by itself */
+	bool has_large;		 /* atomic: LARGE_FILES is not empty; changed under the lock */
+	bool is_pressed;	 /* so much is dirty that small files are written out too */
 	bool is_writing_out;	 /* atomic: WRITE_OUT is queued or runs; changed under the lock */
 	struct task write_out;
 	bool has_failures;     /* atomic: some file could not be written out; set under the lock */
@@ -297,8 +300,9 @@ struct sockaddr_storage;
 unsigned address_to_kernel(const struct address *address, struct sockaddr_storage *ret);
 struct address address_from_kernel(const struct sockaddr_storage *from);
 
-/* cpus.c: ROOT is "" but in tests. */
+/* cgroup.c: ROOT is "" but in tests. */
 unsigned cpus_by_quota(const char *root, unsigned cpus);
+uint64_t memory_by_limit(const char *root, uint64_t bytes);
 
 /* Offload and name resolution. */
 void linux_offload(struct shard *shard, struct offload_op *op);

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,7 +24,7 @@ enum {
 	 * the file system must not be kept waiting for long.
 	 */
 	CHORES_NICE = 5,
-	DIRTY_LIMIT = 128 << 20,
+	DIRTY_LIMIT = 512 << 20,
 	FILES_RESERVED_MIN = 128, /* descriptors */
 	FILES_RESERVED_MAX = 8192,
 };
@@ -207,19 +206,19 @@ static void process_restore(const struct process_state *before)
 
 static void machine_options_complete(struct linux_machine_options *options)
 {
-	struct sysinfo info;
-
 	if (options->shard_count == 0)
 		options->shard_count = linux_usable_cpus();
 	options->shard_count = min_of(options->shard_count, (unsigned)SHARDS_MAX);
 	if (options->disk_threads == 0)
 		options->disk_threads = DISK_THREADS;
 	if (options->dirty_limit_bytes == 0) {
+		uint64_t memory = linux_usable_memory();
+
 		options->dirty_limit_bytes = DIRTY_LIMIT;
 		/* The kernel makes writers wait at a share of memory: stay far below it. */
-		if (sysinfo(&info) == 0)
-			options->dirty_limit_bytes = min_of(options->dirty_limit_bytes,
-				(uint64_t)info.totalram * info.mem_unit / 32);
+		if (memory > 0)
+			options->dirty_limit_bytes =
+				min_of(options->dirty_limit_bytes, memory / 32);
 	}
 }
 

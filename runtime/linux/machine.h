@@ -18,3 +18,5 @@ struct linux_machine_options {
  * not be made. */
 int linux_machine_run(const struct linux_machine_options *options, const struct program *program);
 unsigned linux_usable_cpus(void);
+/* Bytes of memory that the machine and the cgroup leave us; 0: unknown. */
+uint64_t linux_usable_memory(void);

@@ -238,3 +238,43 @@ Test(linux_machine, counts_the_cpus_that_a_quota_pays_for)
 	}
 	cr_assert_geq(linux_usable_cpus(), 1);
 }
+
+struct memory_case {
+	const char *what;
+	const char *files[6]; /* path, content, ... */
+	uint64_t expected;    /* of 1,000,000 bytes */
+};
+
+Test(linux_machine, counts_the_memory_that_a_group_may_have)
+{
+	static const struct memory_case cases[] = {
+		{"no cgroups", {"/proc/x", ""}, 1000000},
+		{"version 2 without a limit",
+			{"/proc/self/cgroup", "0::/a\n", "/sys/fs/cgroup/a/memory.max", "max\n"},
+			1000000},
+		{"version 2, the limit of a group above",
+			{"/proc/self/cgroup", "0::/a/b\n", "/sys/fs/cgroup/a/b/memory.max",
+				"800000\n", "/sys/fs/cgroup/a/memory.max", "200000\n"},
+			200000},
+		{"version 1",
+			{"/proc/self/cgroup", "5:memory:/m\n4:cpu:/d\n",
+				"/sys/fs/cgroup/memory/m/memory.limit_in_bytes", "300000\n"},
+			300000},
+		{"version 1 without a limit",
+			{"/proc/self/cgroup", "5:memory:/m\n",
+				"/sys/fs/cgroup/memory/m/memory.limit_in_bytes",
+				"9223372036854771712\n"},
+			1000000},
+	};
+
+	for (unsigned i = 0; i < array_length(cases); i++) {
+		char root[] = "/tmp/barnabas-cgroup-XXXXXX";
+
+		cr_assert_not_null(mkdtemp(root));
+		for (unsigned j = 0; j < array_length(cases[i].files) && cases[i].files[j]; j += 2)
+			put(root, cases[i].files[j], cases[i].files[j + 1]);
+		cr_expect_eq(memory_by_limit(root, 1000000), cases[i].expected, "%s", cases[i].what);
+		nftw(root, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+	}
+	cr_assert_gt(linux_usable_memory(), 0);
+}
