@@ -36,7 +36,7 @@ char *contract_path(const struct contract *contract, const char *name);
 		2) entry(shards_ping_pong, 4) entry(shards_offload, 2) entry(fibers_wait_and_wake, \
 		1) entry(fibers_many, 1) entry(files_write_read_sync, 1) entry(files_many_are_synced, 1) entry(files_errors,       \
 		1) entry(files_names, 1) entry(files_writes_keep_their_order,                      \
-		1) entry(files_replace, 1) entry(files_lock, 1) entry(sockets_echo,                \
+		1) entry(files_replace, 1) entry(files_sync_all, 1) entry(files_lock, 1) entry(sockets_echo,                \
 		1) entry(sockets_move_to_another_shard, 3) entry(sockets_send_slices, 1)           \
 		entry(sockets_slice_beyond_the_end, 1) entry(sockets_end_of_stream, 1) entry(      \
 			sockets_close_cancels, 1) entry(sockets_peer_that_never_reads, 1)          \

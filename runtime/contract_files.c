@@ -327,3 +327,32 @@ void files_lock(struct shard *shard, void *argument)
 {
 	ensure(fiber_start(shard, lock, argument) == 0);
 }
+
+static void sync_all(struct shard *shard, void *argument)
+{
+	struct contract *contract = argument;
+	char *first = contract_path(contract, "first"), *second = contract_path(contract, "second"),
+	     *nowhere = contract_path(contract, "nowhere");
+	struct sync_ask asks[] = {{.folder = contract->folder}, {.error = 1}, {.folder = nowhere},
+		{.error = 1}};
+
+	ensure(fiber_sync_all(shard, NULL, 0) == 0);
+	ensure(fiber_write_new(shard, first, "one", 3, &asks[1].file) == 0);
+	ensure(fiber_write_new(shard, second, "two", 3, &asks[3].file) == 0);
+	ensure(fiber_sync_all(shard, asks, array_length(asks)) == -ENOENT);
+	ensure(asks[0].error == 0 && asks[1].error == 0 && asks[3].error == 0);
+	ensure(asks[2].error == -ENOENT);
+	ensure(fiber_sync_all(shard, asks, 2) == 0);
+	file_unref(asks[1].file);
+	file_unref(asks[3].file);
+	free(first);
+	free(second);
+	free(nowhere);
+	machine_exit(shard, 0);
+}
+
+/* Files and folders are synced at once, and each is told of its own. */
+void files_sync_all(struct shard *shard, void *argument)
+{
+	ensure(fiber_start(shard, sync_all, argument) == 0);
+}

@@ -63,9 +63,23 @@ int fiber_path_status(struct shard *shard, const char *path, uint64_t *ret_size_
 int fiber_space(struct shard *shard, const char *path, uint64_t *ret_free_bytes);
 void fiber_offload(struct shard *shard, struct offload_op *op);
 
+/* A file to sync, or a folder. */
+struct sync_ask {
+	struct file *file;  /* NULL: the folder */
+	const char *folder;
+	int error;	    /* its answer */
+};
+
+/* All at once, which a disk does in little more than the time of one. 0 or the first error, when all are
+ * answered; -ENOMEM: none was asked for. */
+int fiber_sync_all(struct shard *shard, struct sync_ask *asks, size_t count);
+
 /* The whole file into malloc'ed memory with a NUL behind it; -EFBIG beyond LIMIT. */
 int fiber_read_whole(
 	struct shard *shard, const char *path, size_t limit, char **ret_data, size_t *ret_size);
+/* Makes PATH anew of these bytes, and leaves it open; nothing is synced. */
+int fiber_write_new(struct shard *shard, const char *path, const void *data, size_t size,
+	struct file **ret_file);
 /* Replaces PATH so that a crash at any point leaves the old or the new content: writes PATH.tmp,
  * syncs, renames, syncs the folder. */
 int fiber_replace(struct shard *shard, const char *path, const void *data, size_t size);

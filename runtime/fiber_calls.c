@@ -109,6 +109,54 @@ int fiber_sync_folder(struct shard *shard, const char *folder)
 	return (int)call.op.result;
 }
 
+struct sync_wait {
+	struct fiber *fiber;
+	size_t count; /* not answered yet */
+};
+
+struct sync_part {
+	struct file_op op;
+	struct sync_wait *wait;
+};
+
+static void sync_part_done(struct shard *shard, struct file_op *op)
+{
+	struct sync_wait *wait = container_of(op, struct sync_part, op)->wait;
+
+	if (--wait->count == 0)
+		fiber_unblock(wait->fiber);
+}
+
+int fiber_sync_all(struct shard *shard, struct sync_ask *asks, size_t count)
+{
+	struct sync_wait wait = {.fiber = fiber_current(shard), .count = count};
+	struct sync_part *parts;
+	int error = 0;
+
+	ensure(wait.fiber);
+	if (count == 0)
+		return 0;
+	parts = calloc(count, sizeof(*parts));
+	if (!parts)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		parts[i] = (struct sync_part){.op.done = sync_part_done,
+			.op.is_chore = fiber_asks_chores(shard),
+			.wait = &wait};
+		if (asks[i].file)
+			file_sync(shard, &parts[i].op, asks[i].file);
+		else
+			path_sync(shard, &parts[i].op, asks[i].folder);
+	}
+	fiber_block(shard);
+	for (size_t i = 0; i < count; i++) {
+		asks[i].error = (int)parts[i].op.result;
+		error = error ? error : asks[i].error;
+	}
+	free(parts);
+	return error;
+}
+
 int fiber_list(struct shard *shard, const char *folder, struct path_listing **ret)
 {
 	FIBER_CALL(call, path_list, folder);
@@ -233,8 +281,8 @@ int fiber_read_whole(
 	return error;
 }
 
-static int fiber_write_new(
-	struct shard *shard, const char *path, const void *data, size_t size, bool sync)
+int fiber_write_new(struct shard *shard, const char *path, const void *data, size_t size,
+	struct file **ret_file)
 {
 	struct file *file;
 	int error = fiber_open(shard, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
@@ -242,21 +290,26 @@ static int fiber_write_new(
 	if (error)
 		return error;
 	error = fiber_write(shard, file, data, size, 0);
-	if (!error && sync)
-		error = fiber_sync(shard, file);
-	file_unref(file);
+	if (error)
+		file_unref(file);
+	else
+		*ret_file = file;
 	return error;
 }
 
 static int fiber_replace_by_rename(
 	struct shard *shard, const char *path, const void *data, size_t size, bool sync)
 {
+	struct file *file = NULL;
 	char *temporary;
 	int error;
 
 	if (asprintf(&temporary, "%s.tmp", path) < 0)
 		return -ENOMEM;
-	error = fiber_write_new(shard, temporary, data, size, sync);
+	error = fiber_write_new(shard, temporary, data, size, &file);
+	if (!error && sync)
+		error = fiber_sync(shard, file);
+	file_unref(file);
 	if (!error)
 		error = fiber_rename(shard, temporary, path);
 	if (error)
