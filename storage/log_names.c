@@ -55,20 +55,6 @@ void log_names_unsynced(struct log *log)
 	log->made_at = parent ? ++parent->made : UINT64_MAX;
 }
 
-static int parent_sync(struct log *log)
-{
-	struct log_parent *parent = parent_find(log);
-	uint64_t made = parent ? parent->made : 0;
-	int error;
-
-	if (parent && parent->synced >= log->made_at)
-		return 0;
-	error = fiber_sync_folder(log->shard, log->folder);
-	if (!error && parent)
-		parent->synced = max_of(parent->synced, made);
-	return error;
-}
-
 /*
  * A process before this one may have been told that the file could not be written, and since then the
  * page cache shows what no sync will write: the same bytes are written again, in their place, which a
@@ -87,26 +73,54 @@ static int owner_rewrite(struct log *log, const char *path, struct file *file)
 	return error;
 }
 
-static int owner_sync(struct log *log)
+/* The file that says whose the log is, open and ready to be synced; NULL where there is none. */
+static int owner_open(struct log *log, struct file **ret_file)
 {
 	char path[SEGMENT_PATH_SIZE_MAX];
 	struct file *file;
 	int error;
 
+	*ret_file = NULL;
 	snprintf(path, sizeof(path), "%s/" PARTITION_METADATA_FILE_NAME, log->path);
 	error = fiber_open(log->shard, path, FILE_READ | FILE_WRITE, &file);
 	if (error)
 		return error == -ENOENT ? 0 : error;
 	if (log->owner_in_doubt)
 		error = owner_rewrite(log, path, file);
-	if (!error)
-		error = log_file_sync(log, file);
-	file_unref(file);
+	if (error)
+		file_unref(file);
+	else
+		*ret_file = file;
+	return error;
+}
+
+/* In any order: nothing that lies in the log counts before all three are on the disk. */
+static int names_sync(struct log *log, struct file *owner)
+{
+	struct log_parent *parent = parent_find(log);
+	uint64_t made = parent ? parent->made : 0;
+	bool parent_is_synced = parent && parent->synced >= log->made_at;
+	struct sync_ask asks[3] = {{.folder = log->path}};
+	size_t count = 1;
+	int error;
+
+	if (!parent_is_synced)
+		asks[count++].folder = log->folder;
+	if (owner)
+		asks[count++].file = owner;
+	error = fiber_sync_all(log->shard, asks, count);
+	if (owner && asks[count - 1].error) {
+		log_sync_failed(log, asks[count - 1].error);
+		error = log->sync_error;
+	}
+	if (!error && parent && !parent_is_synced)
+		parent->synced = max_of(parent->synced, made);
 	return error;
 }
 
 int log_names_sync(struct log *log)
 {
+	struct file *owner;
 	int error;
 
 	while (log->names_syncing)
@@ -114,14 +128,19 @@ int log_names_sync(struct log *log)
 	if (!log->names_unsynced)
 		return 0;
 	log->names_syncing = true;
-	error = owner_sync(log);
+	error = owner_open(log, &owner);
 	if (!error)
-		error = fiber_sync_folder(log->shard, log->path);
-	if (!error)
-		error = parent_sync(log);
+		error = names_sync(log, owner);
 	if (!error)
 		log->names_unsynced = log->owner_in_doubt = false;
+	file_unref(owner);
 	log->names_syncing = false;
 	log_drain_wake(log);
 	return error;
+}
+
+int log_names_renewed(struct log *log)
+{
+	log_names_unsynced(log);
+	return log_names_sync(log);
 }
