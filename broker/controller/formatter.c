@@ -479,22 +479,50 @@ static const struct voters_record_voter *own_voter(const struct formatter *forma
 	return NULL;
 }
 
-/* The name of PATH, a folder just made, becomes durable in the folder above. */
-static int sync_parent(struct formatter *formatter, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *parent = !slash ? arena_printf(formatter->arena, ".")
-		       : slash == path
-			       ? arena_printf(formatter->arena, "/")
-			       : arena_printf(formatter->arena, "%.*s", (int)(slash - path), path);
+enum { SYNCS_MAX = 64 }; /* of one directory: folders above it, and a few */
 
-	return parent ? fiber_sync_folder(formatter->shard, parent) : -ENOMEM;
+/*
+ * A directory that is being formatted. Nothing in it counts before it has its meta.properties: that gets
+ * its name when all else is on the disk. A crash before leaves what the next format writes over.
+ */
+struct writing {
+	struct formatter *formatter;
+	const struct format_directory *directory;
+	struct sync_ask syncs[SYNCS_MAX]; /* of the bytes, and the names of new folders */
+	size_t sync_count;
+	struct snapshot_writer bootstrap, voters;
+	bool bootstrap_is_begun, voters_are_begun;
+	char *metadata_folder; /* NULL: it gets none */
+	char *properties_path, *properties_temporary;
+	struct file *properties;
+};
+
+static int sync_later(struct writing *writing, struct file *file, const char *folder)
+{
+	if (!file && !folder)
+		return -ENOMEM;
+	if (writing->sync_count == SYNCS_MAX)
+		return -ENAMETOOLONG;
+	writing->syncs[writing->sync_count++] = (struct sync_ask){.file = file, .folder = folder};
+	return 0;
 }
 
-/* The folder and its parents, durable. */
-static int make_folders(struct formatter *formatter, const char *path)
+/* The folder that PATH, a folder just made, has its name in. */
+static int sync_parent_later(struct writing *writing, const char *path)
 {
-	char *prefix = arena_printf(formatter->arena, "%s", path);
+	struct arena *arena = writing->formatter->arena;
+	const char *slash = strrchr(path, '/');
+
+	return sync_later(writing, NULL,
+		!slash		? "."
+		: slash == path ? "/"
+				: arena_printf(arena, "%.*s", (int)(slash - path), path));
+}
+
+/* The folder and its parents. */
+static int make_folders(struct writing *writing, const char *path)
+{
+	char *prefix = arena_printf(writing->formatter->arena, "%s", path);
 
 	if (!prefix)
 		return -ENOMEM;
@@ -503,9 +531,9 @@ static int make_folders(struct formatter *formatter, const char *path)
 
 		if (slash)
 			*slash = '\0';
-		error = fiber_make_folder(formatter->shard, prefix);
+		error = fiber_make_folder(writing->formatter->shard, prefix);
 		if (error == 0)
-			error = sync_parent(formatter, prefix);
+			error = sync_parent_later(writing, prefix);
 		if (error < 0 && error != -EEXIST)
 			return error;
 		if (!slash)
@@ -514,43 +542,52 @@ static int make_folders(struct formatter *formatter, const char *path)
 	}
 }
 
-static int write_bootstrap(struct formatter *formatter, const struct format_directory *directory)
+static int write_bootstrap(struct writing *writing)
 {
-	char *path = arena_printf(
-		formatter->arena, "%s/" BOOTSTRAP_CHECKPOINT_FILE_NAME, directory->path);
-	struct snapshot_writer writer;
+	struct formatter *formatter = writing->formatter;
+	char *path = arena_printf(formatter->arena, "%s/" BOOTSTRAP_CHECKPOINT_FILE_NAME,
+		writing->directory->path);
 
 	if (!path)
 		return -ENOMEM;
-	snapshot_writer_begin(&writer, formatter->shard, path, 0, 0, NULL);
+	snapshot_writer_begin(&writing->bootstrap, formatter->shard, path, 0, 0, NULL);
+	writing->bootstrap_is_begun = true;
 	for (int32_t i = 0; i < formatter->records.count; i++)
-		snapshot_writer_add(&formatter->records.items[i], &writer);
-	return snapshot_writer_finish(&writer, NULL);
+		snapshot_writer_add(&formatter->records.items[i], &writing->bootstrap);
+	struct file *file = snapshot_writer_end(&writing->bootstrap);
+	return file ? sync_later(writing, file, NULL) : writing->bootstrap.error;
 }
 
-static int write_voters(struct formatter *formatter, const struct format_directory *directory)
+static int write_voters(struct writing *writing)
 {
+	struct formatter *formatter = writing->formatter;
 	struct quorum_voters voters = {.kraft_version = 1, .voters = formatter->voters};
-	char *folder = arena_printf(formatter->arena, "%s/__cluster_metadata-0", directory->path);
 	char name[SNAPSHOT_NAME_SIZE];
-	struct snapshot_writer writer;
 	char *path;
 	int error;
 
+	writing->metadata_folder = arena_printf(
+		formatter->arena, "%s/__cluster_metadata-0", writing->directory->path);
 	snapshot_name_format((struct snapshot_id){0, 0}, name);
-	path = folder ? arena_printf(formatter->arena, "%s/%s", folder, name) : NULL;
+	path = writing->metadata_folder
+		       ? arena_printf(formatter->arena, "%s/%s", writing->metadata_folder, name)
+		       : NULL;
 	if (!path)
 		return -ENOMEM;
-	error = make_folders(formatter, folder);
+	error = make_folders(writing, writing->metadata_folder);
 	if (error < 0)
 		return error;
-	snapshot_writer_begin(
-		&writer, formatter->shard, path, 0, shard_wall_ms(formatter->shard), &voters);
-	return snapshot_writer_finish(&writer, NULL);
+	snapshot_writer_begin(&writing->voters, formatter->shard, path, 0,
+		shard_wall_ms(formatter->shard), &voters);
+	writing->voters_are_begun = true;
+	struct file *file = snapshot_writer_end(&writing->voters);
+	return file ? sync_later(writing, file, NULL) : writing->voters.error;
 }
 
-static int write_properties(struct formatter *formatter, const struct format_directory *directory)
+static int write_properties(struct writing *writing)
 {
+	struct formatter *formatter = writing->formatter;
+	const struct format_directory *directory = writing->directory;
 	const struct voters_record_voter *voter =
 		directory->is_metadata ? own_voter(formatter) : NULL;
 	struct meta_properties properties = {
@@ -561,12 +598,38 @@ static int write_properties(struct formatter *formatter, const struct format_dir
 	};
 	struct str text = meta_properties_format(
 		formatter->arena, &properties, shard_wall_ms(formatter->shard));
-	char *path =
-		arena_printf(formatter->arena, "%s/" META_PROPERTIES_FILE_NAME, directory->path);
+	int error;
 
-	if (!path || str_is_null(text))
+	writing->properties_path =
+		arena_printf(formatter->arena, "%s/" META_PROPERTIES_FILE_NAME, directory->path);
+	writing->properties_temporary = arena_printf(
+		formatter->arena, "%s/" META_PROPERTIES_FILE_NAME ".tmp", directory->path);
+	if (!writing->properties_path || !writing->properties_temporary || str_is_null(text))
 		return -ENOMEM;
-	return fiber_replace(formatter->shard, path, text.data, (size_t)text.size);
+	error = fiber_write_new(formatter->shard, writing->properties_temporary, text.data,
+		(size_t)text.size, &writing->properties);
+	return error < 0 ? error : sync_later(writing, writing->properties, NULL);
+}
+
+/* What was written gets its names, meta.properties last. ERROR: it was not, for that reason. */
+static int give_names(struct writing *writing, int error)
+{
+	struct shard *shard = writing->formatter->shard;
+	struct sync_ask names[] = {
+		{.folder = writing->directory->path}, {.folder = writing->metadata_folder}};
+
+	if (error == 0)
+		error = fiber_sync_all(shard, writing->syncs, writing->sync_count);
+	if (writing->bootstrap_is_begun)
+		error = snapshot_writer_name(&writing->bootstrap, error);
+	if (writing->voters_are_begun)
+		error = snapshot_writer_name(&writing->voters, error);
+	file_unref(writing->properties);
+	if (error == 0)
+		error = fiber_sync_all(shard, names, writing->metadata_folder ? 2 : 1);
+	if (error == 0)
+		error = fiber_rename(shard, writing->properties_temporary, writing->properties_path);
+	return error < 0 ? error : fiber_sync_folder(shard, writing->directory->path);
 }
 
 static int format_directory(struct formatter *formatter, const struct format_directory *directory)
@@ -575,17 +638,19 @@ static int format_directory(struct formatter *formatter, const struct format_dir
 			   : !formatter->voters	   ? "metadata directory"
 			   : own_voter(formatter)  ? "dynamic metadata voter directory"
 						   : "dynamic metadata directory";
+	struct writing writing = {.formatter = formatter, .directory = directory};
 	int error;
 
 	say(formatter, arena_printf(formatter->arena, "Formatting %s %s with metadata.version %s.",
 			       kind, directory->path, formatter->version->name));
-	error = make_folders(formatter, directory->path);
+	error = make_folders(&writing, directory->path);
 	if (error == 0)
-		error = write_bootstrap(formatter, directory);
+		error = write_bootstrap(&writing);
 	if (error == 0 && directory->is_metadata && formatter->voters)
-		error = write_voters(formatter, directory);
+		error = write_voters(&writing);
 	if (error == 0)
-		error = write_properties(formatter, directory);
+		error = write_properties(&writing);
+	error = give_names(&writing, error);
 	if (error < 0 && error != -EINVAL)
 		*formatter->ret_why = arena_printf(
 			formatter->arena, "Error while writing into %s", directory->path);

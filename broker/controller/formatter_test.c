@@ -1,6 +1,7 @@
 /*
  * Formatting on a simulated machine: what is refused and why, and what a second run finds. What is
- * written is compared with Kafka's in controller_test.c, which starts on it.
+ * written is compared with Kafka's in controller_test.c, which starts on it. And what a power cut in the
+ * middle leaves.
  */
 #include "broker/controller/formatter.h"
 
@@ -230,4 +231,62 @@ Test(formatter, a_dynamic_quorum_has_its_voters_in_a_snapshot)
 	expect_file(host, "/data/b/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint",
 		false);
 	world_free(world);
+}
+
+#define BOOTSTRAP "/data/a/bootstrap.checkpoint"
+#define VOTERS_SNAPSHOT "/data/a/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"
+
+/* Of a file; -1 when there is none. */
+static int64_t file_size(struct host *host, const char *path)
+{
+	void *data;
+	size_t size;
+
+	if (host_file_get(host, path, &data, &size) != 0)
+		return -1;
+	free(data);
+	return (int64_t)size;
+}
+
+/*
+ * The power goes inside the n-th change to the disk, for every n, and takes along what it can of what was not
+ * synced: what has its meta.properties has everything else, and the next run ends what this one began.
+ */
+Test(formatter, a_power_cut_leaves_nothing_or_a_formatted_directory, .timeout = 60)
+{
+	static const struct ask ask = {true, {.standalone = true}};
+	static const struct ask again = {true, {.standalone = true, .ignore_formatted = true}};
+	int64_t bootstrap_size = -1, voters_size = -1;
+	bool crashed = true;
+
+	for (uint64_t n = 0; crashed; n++)
+		for (uint64_t seed = 1; seed <= 8; seed++) {
+			struct world_options options = {.seed = seed};
+			struct world *world = world_new(&options);
+			struct host *host = world_host_new(world, "node", "10.0.0.1");
+			struct run run = {.ask = &ask, .error = -EINPROGRESS};
+
+			host_crash_at_change(host, n, CRASH_POWER);
+			format(world, host, &run);
+			crashed = run.error == -EINPROGRESS;
+			cr_assert(crashed || run.error == 0, "%d", run.error);
+			if (n == 0) { /* none: how it should be */
+				bootstrap_size = file_size(host, BOOTSTRAP);
+				voters_size = file_size(host, VOTERS_SNAPSHOT);
+				crashed = true;
+			}
+			if (file_size(host, "/data/a/meta.properties") >= 0) {
+				cr_assert_gt(file_size(host, "/data/a/meta.properties"), 50);
+				cr_assert_eq(file_size(host, BOOTSTRAP), bootstrap_size);
+				cr_assert_eq(file_size(host, VOTERS_SNAPSHOT), voters_size);
+			}
+			host_crash_at_change(host, 0, CRASH_POWER);
+			run.ask = &again;
+			format(world, host, &run);
+			cr_assert_eq(run.error, 0, "change %d: %s", (int)n, run.why);
+			cr_assert_eq(file_size(host, BOOTSTRAP), bootstrap_size);
+			cr_assert_eq(file_size(host, VOTERS_SNAPSHOT), voters_size);
+			expect_file(host, "/data/b/meta.properties", true);
+			world_free(world);
+		}
 }

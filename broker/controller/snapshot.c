@@ -256,11 +256,9 @@ static void folder_of(const char *path, char *folder, size_t size)
 	snprintf(folder, size, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
 }
 
-int snapshot_writer_finish(struct snapshot_writer *writer, uint64_t *ret_size_bytes)
+struct file *snapshot_writer_end(struct snapshot_writer *writer)
 {
 	struct snapshot_footer_record footer;
-	struct shard *shard = writer->shard;
-	char folder[4096];
 
 	writer_close_batch(writer);
 	if (writer->error == 0) {
@@ -270,22 +268,37 @@ int snapshot_writer_finish(struct snapshot_writer *writer, uint64_t *ret_size_by
 			writer, CONTROL_SNAPSHOT_FOOTER, &snapshot_footer_record_schema, &footer);
 		writer_close_batch(writer);
 	}
-	if (writer->error == 0)
-		writer_fail(writer, fiber_sync(shard, writer->file));
+	return writer->error == 0 ? writer->file : NULL;
+}
+
+int snapshot_writer_name(struct snapshot_writer *writer, int error)
+{
+	writer_fail(writer, error);
 	file_unref(writer->file);
 	if (writer->error == 0)
-		writer_fail(writer, fiber_rename(shard, writer->temporary_path, writer->path));
-	if (writer->error == 0) {
-		folder_of(writer->path, folder, sizeof(folder));
-		writer_fail(writer, fiber_sync_folder(shard, folder));
-	}
-	if (writer->error == 0 && ret_size_bytes)
-		*ret_size_bytes = writer->written;
+		writer_fail(writer,
+			fiber_rename(writer->shard, writer->temporary_path, writer->path));
 	record_buffer_done(&writer->buffer);
 	arena_done(&writer->scratch);
 	free(writer->temporary_path);
 	free(writer->path);
 	return writer->error;
+}
+
+int snapshot_writer_finish(struct snapshot_writer *writer, uint64_t *ret_size_bytes)
+{
+	struct file *file = snapshot_writer_end(writer);
+	char folder[4096];
+	int error;
+
+	if (writer->path)
+		folder_of(writer->path, folder, sizeof(folder));
+	error = snapshot_writer_name(writer, file ? fiber_sync(writer->shard, file) : 0);
+	if (error == 0)
+		error = fiber_sync_folder(writer->shard, folder);
+	if (error == 0 && ret_size_bytes)
+		*ret_size_bytes = writer->written;
+	return error;
 }
 
 /* ---- reading ---- */

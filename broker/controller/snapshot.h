@@ -59,6 +59,13 @@ int snapshot_writer_add(const struct metadata_record *record, void *writer);
 /* The footer; then the file is synced, gets its name, and the name is synced. Frees what begin took
  * in any case. */
 int snapshot_writer_finish(struct snapshot_writer *writer, uint64_t *ret_size_bytes);
+/*
+ * The same in pieces, for who syncs several files together. The footer: now PATH.part, which is
+ * returned, is whole and to be synced; NULL after an error. Then, unless ERROR came of that, the file gets
+ * its name, which its folder's next sync makes durable; frees what begin took in any case.
+ */
+struct file *snapshot_writer_end(struct snapshot_writer *writer);
+int snapshot_writer_name(struct snapshot_writer *writer, int error);
 
 /* ---- reading (fiber) ---- */
 
