@@ -49,7 +49,8 @@ struct controller {
 	bool fiber_is_idle;
 	struct fiber *closer; /* waits for the fiber's end */
 
-	struct record_buffer buffer; /* batches of this round */
+	struct record_buffer buffer; /* batches of this round; before the first, of the new epoch */
+	int64_t next_offset;	     /* behind them */
 	struct arena scratch;	     /* of this round's encoding */
 	bool broker_configs_changed;
 	struct controller_directory *directories; /* of the node, as it last told */
@@ -349,13 +350,12 @@ static void maybe_snapshot(struct controller *controller)
 
 static void run_round(struct controller *controller)
 {
-	struct round round = {.next_offset = quorum_next_offset(controller->quorum),
+	struct round round = {.next_offset = controller->next_offset,
 		.now_ms = shard_wall_ms(controller->shard)};
 	struct list_node *node;
 	int error = 0, count = 0;
 
 	list_init(&round.ops);
-	controller->buffer.size = 0;
 	while (count++ < OPERATIONS_PER_ROUND_MAX &&
 		(node = list_pop_front(&controller->waiting)) != NULL) {
 		decide_op(controller, &round, container_of(node, struct controller_op, node));
@@ -365,6 +365,8 @@ static void run_round(struct controller *controller)
 	if (controller->buffer.size > 0)
 		error = quorum_append(controller->quorum, controller->buffer.data,
 			(uint32_t)controller->buffer.size);
+	controller->buffer.size = 0;
+	controller->next_offset = quorum_next_offset(controller->quorum);
 	if (error == 0)
 		publish(controller);
 	while ((node = list_pop_front(&round.ops)) != NULL) {
@@ -445,25 +447,45 @@ static void node_op_init(struct node_op *node_op, struct controller *controller,
 	node_op->op.done = node_op_done;
 }
 
-/* (fiber) Decides, writes and waits. */
+struct node_decision {
+	int (*decide)(
+		struct controller *controller, const struct decision *decision, void *argument);
+	void *argument;
+};
+
+enum { NODE_DECISIONS_MAX = 3 };
+
+/* (fiber) Decides one after the other, writes all at once, and waits. The first error: what the others
+ * decided is written nevertheless. */
+static int run_node_ops(
+	struct controller *controller, const struct node_decision *decisions, size_t count)
+{
+	struct node_op ops[NODE_DECISIONS_MAX];
+	int error = 0;
+
+	ensure(count <= NODE_DECISIONS_MAX);
+	if (controller->phase == CONTROLLER_FAILED)
+		return -ESHUTDOWN;
+	for (size_t i = 0; i < count; i++) {
+		node_op_init(&ops[i], controller, decisions[i].decide, decisions[i].argument);
+		ops[i].waiter = fiber_current(controller->shard);
+		enqueue(controller, &ops[i].op);
+	}
+	for (size_t i = 0; i < count; i++) {
+		while (!ops[i].is_done)
+			fiber_wait(controller->shard);
+		error = error ? error : ops[i].op.result;
+		arena_done(&ops[i].arena);
+	}
+	return error;
+}
+
 static int run_node_op(struct controller *controller,
 	int (*decide_node)(
 		struct controller *controller, const struct decision *decision, void *argument),
 	void *argument)
 {
-	struct node_op node_op;
-	int result;
-
-	node_op_init(&node_op, controller, decide_node, argument);
-	node_op.waiter = fiber_current(controller->shard);
-	if (controller->phase == CONTROLLER_FAILED)
-		return -ESHUTDOWN;
-	enqueue(controller, &node_op.op);
-	while (!node_op.is_done)
-		fiber_wait(controller->shard);
-	result = node_op.op.result;
-	arena_done(&node_op.arena);
-	return result;
+	return run_node_ops(controller, &(struct node_decision){decide_node, argument}, 1);
 }
 
 static int decide_no_op(
@@ -621,7 +643,8 @@ static int open_quorum(struct controller *controller, struct arena *arena, const
 	if (error < 0)
 		return error;
 	*ret_why = "the new leader epoch cannot be written";
-	return quorum_lead(controller->quorum, &controller->loader);
+	return quorum_lead(controller->quorum, &controller->loader, &controller->buffer,
+		&controller->next_offset);
 }
 
 int controller_open(struct shard *shard, const struct controller_open *ask, struct arena *arena,
@@ -718,16 +741,16 @@ static void keep_directories(struct controller *controller,
 int controller_register(struct controller *controller,
 	const struct controller_registration *registration, int64_t *ret_epoch)
 {
+	const struct node_decision decisions[] = {
+		{decide_controller, (void *)(uintptr_t)registration},
+		{decide_expire, NULL},
+		{decide_broker, (void *)(uintptr_t)registration},
+	};
 	int error;
 
 	keep_directories(
 		controller, registration->directories, registration->directory_count);
-	error = run_node_op(controller, decide_controller, (void *)(uintptr_t)registration);
-
-	if (error == 0)
-		error = run_node_op(controller, decide_expire, NULL);
-	if (error == 0)
-		error = run_node_op(controller, decide_broker, (void *)(uintptr_t)registration);
+	error = run_node_ops(controller, decisions, array_length(decisions));
 	if (error == 0)
 		*ret_epoch = controller->broker_epoch;
 	return error;
@@ -773,9 +796,12 @@ static int decide_unfence(
 int controller_unfence(struct controller *controller)
 {
 	/* Two heartbeats of Kafka's: the first one finds the broker still fenced. */
-	int error = run_node_op(controller, decide_cordoned, NULL);
+	const struct node_decision decisions[] = {
+		{decide_cordoned, NULL},
+		{decide_unfence, NULL},
+	};
 
-	return error < 0 ? error : run_node_op(controller, decide_unfence, NULL);
+	return run_node_ops(controller, decisions, array_length(decisions));
 }
 
 int controller_directories_changed(struct controller *controller,

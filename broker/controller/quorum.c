@@ -36,6 +36,7 @@ struct quorum {
 	struct quorum_voters voters;
 	bool voters_are_logged;	  /* not only in the snapshot of the format */
 	bool voters_in_bootstrap; /* that one was read */
+	bool has_topic_id;	  /* partition.metadata is there */
 	int32_t epoch;
 	int64_t next_offset;
 	struct kept_snapshot *snapshots; /* ascending */
@@ -47,6 +48,13 @@ struct quorum {
 static void path_in(const struct quorum *quorum, const char *name, char path[PATH_SIZE])
 {
 	int size = snprintf(path, PATH_SIZE, "%s/%s", quorum->path, name);
+
+	ensure(size > 0 && size < PATH_SIZE);
+}
+
+static void temporary_path_in(const struct quorum *quorum, const char *name, char path[PATH_SIZE])
+{
+	int size = snprintf(path, PATH_SIZE, "%s/%s.tmp", quorum->path, name);
 
 	ensure(size > 0 && size < PATH_SIZE);
 }
@@ -307,6 +315,8 @@ static int find_snapshots(struct quorum *quorum)
 	char path[PATH_SIZE];
 	int error = fiber_list(quorum->shard, quorum->path, &listing);
 
+	if (error == -ENOENT)
+		return 0; /* the log makes its folder */
 	if (error < 0)
 		return error;
 	for (uint32_t i = 0; i < listing->count && error == 0; i++) {
@@ -315,6 +325,7 @@ static int find_snapshots(struct quorum *quorum)
 		struct snapshot_id id;
 
 		path_in(quorum, name, path);
+		quorum->has_topic_id |= strcmp(name, PARTITION_METADATA_FILE_NAME) == 0;
 		if (size > 5 && strcmp(name + size - 5, ".part") == 0) {
 			error = fiber_unlink(quorum->shard, path);
 		} else if (snapshot_name_parse(name, &id)) {
@@ -326,25 +337,6 @@ static int find_snapshots(struct quorum *quorum)
 		}
 	}
 	path_listing_free(listing);
-	return error;
-}
-
-/* The partition's folder with its topic id, durable before the log has anything. */
-static int make_folder(struct quorum *quorum)
-{
-	char text[PARTITION_METADATA_TEXT_SIZE + 1], path[PATH_SIZE];
-	int error = fiber_make_folder(quorum->shard, quorum->path);
-
-	if (error == 0)
-		error = fiber_sync_folder(quorum->shard, quorum->ask.folder);
-	if (error == -EEXIST)
-		error = 0;
-	path_in(quorum, PARTITION_METADATA_FILE_NAME, path);
-	if (error == 0 && fiber_path_status(quorum->shard, path, &(uint64_t){0}, &(int64_t){0},
-				  &(bool){false}) == -ENOENT) {
-		partition_metadata_format(&UUID_METADATA_TOPIC, text);
-		error = fiber_replace(quorum->shard, path, text, PARTITION_METADATA_TEXT_SIZE);
-	}
 	return error;
 }
 
@@ -519,9 +511,7 @@ int quorum_open(struct shard *shard, const struct quorum_open *ask, struct image
 	arena_init(&scratch, SCRATCH_SIZE);
 	image_loader_init(loader, NULL);
 	*ret_why = "its folder cannot be made or read";
-	error = make_folder(quorum);
-	if (error == 0)
-		error = read_quorum_state(quorum, &scratch, ret_why);
+	error = read_quorum_state(quorum, &scratch, ret_why);
 	if (error == 0)
 		error = find_snapshots(quorum);
 	if (error == 0)
@@ -546,7 +536,7 @@ int quorum_open(struct shard *shard, const struct quorum_open *ask, struct image
 
 /* ---- leading ---- */
 
-static int write_quorum_state(struct quorum *quorum)
+static struct str quorum_state_text(struct quorum *quorum, struct arena *arena)
 {
 	struct quorum_state state = {
 		.version = quorum->voters.kraft_version >= 1 ? 1 : 0,
@@ -556,24 +546,54 @@ static int write_quorum_state(struct quorum *quorum)
 		.voters = &quorum->ask.node_id,
 		.voter_count = 1,
 	};
+
+	return quorum_state_format(arena, &state);
+}
+
+/*
+ * The new epoch's quorum-state, durable; with it the first time partition.metadata, and the names of the
+ * log. Neither file has its name before it has its bytes.
+ */
+static int write_state(struct quorum *quorum)
+{
+	static const char *const names[] = {QUORUM_STATE_FILE_NAME, PARTITION_METADATA_FILE_NAME};
+	size_t count = quorum->has_topic_id ? 1 : 2;
+	char topic_id[PARTITION_METADATA_TEXT_SIZE + 1], path[PATH_SIZE], temporary[PATH_SIZE];
+	struct sync_ask asks[2] = {0};
+	struct str texts[2];
 	struct arena arena;
-	char path[PATH_SIZE];
-	struct str text;
-	int error;
+	int error = 0;
 
 	arena_init(&arena, 1 << 16);
-	text = quorum_state_format(&arena, &state);
-	path_in(quorum, QUORUM_STATE_FILE_NAME, path);
-	error = str_is_null(text)
-			? -ENOMEM
-			: fiber_replace(quorum->shard, path, text.data, (size_t)text.size);
+	texts[0] = quorum_state_text(quorum, &arena);
+	partition_metadata_format(&UUID_METADATA_TOPIC, topic_id);
+	texts[1] = str_from(topic_id);
+	if (str_is_null(texts[0]))
+		error = -ENOMEM;
+	for (size_t i = 0; i < count && error == 0; i++) {
+		temporary_path_in(quorum, names[i], temporary);
+		error = fiber_write_new(quorum->shard, temporary, texts[i].data,
+			(size_t)texts[i].size, &asks[i].file);
+	}
+	if (error == 0)
+		error = fiber_sync_all(quorum->shard, asks, count);
+	for (size_t i = 0; i < count; i++) {
+		path_in(quorum, names[i], path);
+		temporary_path_in(quorum, names[i], temporary);
+		file_unref(asks[i].file);
+		if (error == 0)
+			error = fiber_rename(quorum->shard, temporary, path);
+	}
+	if (error == 0)
+		error = log_names_renewed(quorum->log);
+	quorum->has_topic_id |= error == 0;
 	arena_done(&arena);
 	return error;
 }
 
 /* The first batch of an epoch: who leads; and once after a format, kraft.version and the voters. */
 static int build_leader_change(
-	struct quorum *quorum, struct record_buffer *buffer, struct arena *arena)
+	struct quorum *quorum, struct record_buffer *buffer, struct arena *arena, int64_t *ret_next)
 {
 	struct leader_change_message_voter voter;
 	struct leader_change_message change;
@@ -606,33 +626,31 @@ static int build_leader_change(
 			error = control_record_append(&batch, offset++, now_ms, CONTROL_VOTERS,
 				&voters_record_schema, quorum->voters.voters, arena);
 	}
+	*ret_next = offset;
 	return error == 0 ? batch_builder_end(&batch) : error;
 }
 
-int quorum_lead(struct quorum *quorum, struct image_loader *loader)
+int quorum_lead(struct quorum *quorum, struct image_loader *loader, struct record_buffer *buffer,
+	int64_t *ret_next_offset)
 {
-	struct record_buffer buffer;
 	struct arena arena;
-	int64_t now_ms = shard_wall_ms(quorum->shard);
+	int64_t now_ms = shard_wall_ms(quorum->shard), next;
 	int error;
 
 	quorum->epoch++;
-	error = write_quorum_state(quorum);
+	error = write_state(quorum);
 	if (error < 0)
 		return error;
 	arena_init(&arena, 1 << 20);
-	record_buffer_init(&buffer, 1 << 20);
-	error = build_leader_change(quorum, &buffer, &arena);
-	if (error == 0)
-		error = quorum_append(quorum, buffer.data, (uint32_t)buffer.size);
-	record_buffer_done(&buffer);
+	error = build_leader_change(quorum, buffer, &arena, &next);
 	arena_done(&arena);
 	if (error < 0)
 		return error;
 	quorum->voters_are_logged = true;
-	image_loader_position_set(loader, (struct image_position){.offset = quorum->next_offset - 1,
+	image_loader_position_set(loader, (struct image_position){.offset = next - 1,
 						  .epoch = quorum->epoch,
 						  .timestamp_ms = now_ms});
+	*ret_next_offset = next;
 	return 0;
 }
 

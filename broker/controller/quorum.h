@@ -38,8 +38,12 @@ struct quorum_open {
  */
 int quorum_open(struct shard *shard, const struct quorum_open *ask, struct image_loader *loader,
 	struct arena *arena, struct quorum **ret_quorum, const char **ret_why);
-/* (fiber) Becomes leader in a new epoch: quorum-state, then the LeaderChange record. */
-int quorum_lead(struct quorum *quorum, struct image_loader *loader);
+/*
+ * (fiber) Becomes leader in a new epoch: quorum-state, then the batch of the LeaderChange record, which is
+ * added to BUFFER: what quorum_append is given first must begin with it. RET: the offset behind it.
+ */
+int quorum_lead(struct quorum *quorum, struct image_loader *loader, struct record_buffer *buffer,
+	int64_t *ret_next_offset);
 
 /* Of the next record. */
 int64_t quorum_next_offset(const struct quorum *quorum);
