@@ -327,6 +327,10 @@ static int file_open_descriptor(const char *path, unsigned flags)
 
 	if (fd < 0)
 		return -errno;
+	/* Or each read after a write is a change of the inode, with its entry in the file system's
+	 * journal. Who owns the file may ask for that; for others it stays as it is. */
+	if (flags & FILE_READ)
+		fcntl(fd, F_SETFL, O_NOATIME);
 	if (flags & FILE_LOCK)
 		error = file_lock(fd);
 	if (!error && truncate_later && ftruncate(fd, 0) != 0)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -423,6 +424,26 @@ static void dirty_count(struct shard *shard, struct test *test)
 Test(linux_files, dirty_bytes_are_written_out, .timeout = 60)
 {
 	test_run(dirty_count, 4 << 20);
+}
+
+static void access_times(struct shard *shard, struct test *test)
+{
+	struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_nsec = UTIME_OMIT}};
+	char byte = 'x';
+	struct file *file;
+	struct stat status;
+
+	ensure(fiber_open(shard, test->path, FILE_READ | FILE_WRITE, &file) == 0);
+	ensure(fiber_write(shard, file, &byte, 1, 0) == 0);
+	ensure(utimensat(AT_FDCWD, test->path, long_ago, 0) == 0);
+	ensure(fiber_read(shard, file, &byte, 1, 0) == 1);
+	ensure(stat(test->path, &status) == 0 && status.st_atim.tv_sec == 1);
+	file_unref(file);
+}
+
+Test(linux_files, reading_does_not_change_the_inode)
+{
+	test_run(access_times, 0);
 }
 
 enum { SMALL_FILES = 300, SMALL_SIZE = 7000 }; /* of a limit of 4 MB, where 8192 bytes are large */
