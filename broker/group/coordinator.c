@@ -11,12 +11,8 @@
 
 enum {
 	RELOAD_AFTER_MS = 1000,
-	/* Groups may keep this share of the memory limit, all shards together, and the records of one
-	 * step take this share of that. */
+	/* Groups may keep this share of the memory limit, all shards together. */
 	STATE_SHARE = 4,
-	STEP_SHARE = 4,
-	BATCH_ROOM = 64,
-	RECORD_ROOM = 48,
 };
 
 /* ---- which partition ---- */
@@ -164,17 +160,14 @@ static void group_appended(struct log_append *op)
 		group_partition_free_when_idle(place);
 }
 
-/* The step's records as batches, none larger than the topic allows. */
+/* The step's records as one batch, which is what an append takes. */
 static int step_records_build(const struct group_partition *place, const struct group_step *step,
 	struct group_append *append)
 {
-	const struct log *log = place->partition->log;
-	size_t batch_max = (size_t)log_config(log)->max_message_bytes;
 	struct batch_options options = BATCH_OPTIONS_DEFAULT;
-	const struct group_record *record = step->first;
-	size_t limit = BATCH_ROOM;
+	struct batch_builder builder;
 	int64_t offset = 0;
-	int error = 0;
+	int error;
 
 	options.compression = (enum compression)config_int(
 		place->shard->config, SETTING_OFFSETS_TOPIC_COMPRESSION_CODEC);
@@ -182,30 +175,14 @@ static int step_records_build(const struct group_partition *place, const struct 
 		return -ENOMEM;
 	if (options.compression != COMPRESSION_NONE)
 		options.level = compression_levels(options.compression).standard;
-	for (const struct group_record *each = step->first; each; each = each->next)
-		limit += (size_t)each->key.size + (size_t)max_of(each->value.size, 0) + BATCH_ROOM +
-			 RECORD_ROOM;
 	/* Compression may make little of it more. */
-	record_buffer_init(&append->bytes, 2 * limit + 65536);
-	while (record && error == 0) {
-		struct batch_builder builder;
-		size_t size = BATCH_HEADER_SIZE;
-		options.base_offset = offset;
-		error = batch_builder_begin(&builder, &options, append->context, &append->bytes);
-		while (record && error == 0) {
-			size_t more = (size_t)record->key.size +
-				      (size_t)max_of(record->value.size, 0) + RECORD_ROOM;
-			if (size > BATCH_HEADER_SIZE && size + more > batch_max)
-				break;
-			error = batch_builder_append(&builder, offset++, step->now.wall_ms,
-				record->key, record->value, NULL, 0);
-			size += more;
-			record = record->next;
-		}
-		if (error == 0)
-			error = batch_builder_end(&builder);
-	}
-	return error;
+	record_buffer_init(&append->bytes, 2 * step->record_bytes + 65536);
+	error = batch_builder_begin(&builder, &options, append->context, &append->bytes);
+	for (const struct group_record *record = step->first; record && error == 0;
+		record = record->next)
+		error = batch_builder_append(&builder, offset++, step->now.wall_ms, record->key,
+			record->value, NULL, 0);
+	return error ? error : batch_builder_end(&builder);
 }
 
 static void step_append(struct group_partition *place, struct group_step *step)
@@ -486,7 +463,6 @@ void group_limits_read(
 {
 	const struct config *config = shard->config;
 	size_t memory = (size_t)config_long(config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES);
-	size_t record_max = (size_t)log_config(log)->max_message_bytes;
 
 	*ret = (struct group_limits){
 		.group_size_max = config_int(config, SETTING_GROUP_MAX_SIZE),
@@ -499,8 +475,7 @@ void group_limits_read(
 			(int64_t)config_int(config, SETTING_OFFSETS_RETENTION_MINUTES) * 60 * 1000,
 		.check_interval_ms =
 			config_long(config, SETTING_OFFSETS_RETENTION_CHECK_INTERVAL_MS),
-		.record_size_max = (uint32_t)record_max,
-		.step_bytes_max = max_of(record_max, memory / STATE_SHARE / STEP_SHARE),
+		.record_size_max = (uint32_t)log_config(log)->max_message_bytes,
 		.state_bytes_max = memory / STATE_SHARE,
 	};
 }
@@ -609,12 +584,14 @@ static void group_coordinator_topic_changed(
 	map_for_each(node, &coordinator->places)
 	{
 		struct group_partition *place = map_entry(node, struct group_partition, node);
-		struct group_step step;
-		if (place->state != GROUP_PARTITION_ACTIVE)
-			continue;
-		group_step_start(place, &step);
-		group_machine_topic_deleted(place->machine, &step, before->name, &before->id);
-		group_step_finish(place, &step);
+		bool all = false;
+		while (!all && place->state == GROUP_PARTITION_ACTIVE) {
+			struct group_step step;
+			group_step_start(place, &step);
+			all = group_machine_topic_deleted(
+				place->machine, &step, before->name, &before->id);
+			group_step_finish(place, &step);
+		}
 	}
 }
 

@@ -276,13 +276,16 @@ void classic_session_expired(struct group_member *member)
 }
 
 /* Those who never come back with the id that they were given must not keep others out: when there
- * are too many, the sessions of the oldest end early. One that does come back is unknown, and joins
- * anew. */
-static void pending_forget(struct group_machine *machine)
+ * are too many, the sessions of the oldest end early: of GROUP, which makes another, so that one that
+ * is flooded forgets its own; else of all. One that does come back is unknown, and joins anew. */
+static void pending_forget(struct group_machine *machine, const struct group *group)
 {
 	while (pending_is_full(machine)) {
-		classic_session_expired(container_of(
-			list_first(&machine->pending), struct group_member, pending_node));
+		struct map_node *own = group ? map_first(&group->pending) : NULL;
+		classic_session_expired(
+			own ? map_entry(own, struct group_member, node)
+			    : container_of(list_first(&machine->pending), struct group_member,
+				      pending_node));
 		machine->step->forgotten++;
 	}
 }
@@ -523,7 +526,7 @@ void classic_join(struct group_machine *machine, struct group_ask *ask)
 	}
 	/* (This may end the join phase of groups that waited for those who are forgotten.) */
 	if (unknown)
-		pending_forget(machine);
+		pending_forget(machine, group);
 	records = machine->step->record_count;
 	if (!group) {
 		group = group_new(machine, ask->group_id);

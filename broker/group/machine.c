@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "protocol/batch.h"
 #include "runtime/memory.h"
 
-/* Beside its records (step_bytes_max) a step has what it needs to make them. */
+/* Beside its records a step has what it needs to make them: bounded by the largest request. */
 #define STEP_ARENA_BYTES ((size_t)512 * 1024 * 1024)
 
 /* ---- answers ---- */
@@ -163,7 +164,8 @@ bool group_ask_abandon(struct group_ask *ask)
 
 void group_step_begin(struct group_step *step, struct group_now now, int64_t log_end)
 {
-	*step = (struct group_step){.now = now, .log_end = log_end};
+	*step = (struct group_step){
+		.now = now, .log_end = log_end, .record_bytes = BATCH_HEADER_SIZE};
 	step->last = &step->first;
 	arena_init(&step->arena, STEP_ARENA_BYTES);
 	list_init(&step->answers);
@@ -300,7 +302,8 @@ void group_machine_expire(struct group_machine *machine, struct group_step *step
 	struct deadline *due;
 
 	machine_enter(machine, step);
-	while ((due = deadline_pop(&machine->deadlines, machine->now.ms))) {
+	while (step->record_bytes <= machine->limits.record_size_max / 2 &&
+		(due = deadline_pop(&machine->deadlines, machine->now.ms))) {
 		switch ((enum deadline_kind)due->kind) {
 		case DEADLINE_SESSION:
 			classic_session_expired(container_of(due, struct group_member, session));
@@ -319,9 +322,11 @@ void group_machine_expire(struct group_machine *machine, struct group_step *step
 	machine_leave(machine);
 }
 
-void group_machine_topic_deleted(struct group_machine *machine, struct group_step *step,
+bool group_machine_topic_deleted(struct group_machine *machine, struct group_step *step,
 	struct str topic, const struct uuid *topic_id)
 {
+	bool all = true;
+
 	machine_enter(machine, step);
 	map_for_each_safe(node, &machine->groups)
 	{
@@ -340,13 +345,20 @@ void group_machine_topic_deleted(struct group_machine *machine, struct group_ste
 				!uuid_equal(&offset->value.topic_id, topic_id))
 				continue;
 			bool last = found->partitions.count == 1;
-			if (record_offset_tombstone(machine, offset) == 0)
-				offset_remove(offset);
+			if (record_offset_tombstone(machine, offset) < 0) {
+				/* (One that is too large alone can never be told.) */
+				all = step->record_count == 0;
+				break;
+			}
+			offset_remove(offset);
 			if (last)
 				break; /* its topic went with it */
 		}
+		if (!all)
+			break;
 	}
 	machine_leave(machine);
+	return all;
 }
 
 void group_machine_unload(struct group_machine *machine, struct group_step *step, int16_t error)

@@ -37,8 +37,7 @@ struct group_limits {
 	int32_t metadata_size_max; /* offset.metadata.max.bytes */
 	int64_t retention_ms;	   /* offsets.retention.minutes */
 	int64_t check_interval_ms; /* offsets.retention.check.interval.ms */
-	uint32_t record_size_max;  /* of one record with its batch */
-	size_t step_bytes_max;	   /* of the records of one step; at least one record is made */
+	uint32_t record_size_max;  /* of the batch that the records of a step become */
 	size_t state_bytes_max;	   /* of the budget; see budget.h */
 };
 
@@ -99,7 +98,7 @@ struct group_step {
 	struct arena arena;
 	struct group_record *first, **last;
 	uint32_t record_count;
-	size_t record_bytes;
+	size_t record_bytes; /* of the batch that they become, at the most */
 	struct list answers; /* struct group_ask, in order */
 	/* For the operator. */
 	bool refused;		  /* for want of room */
@@ -136,10 +135,11 @@ void group_machine_loaded(struct group_machine *machine, struct group_step *step
 void group_machine_succeed(struct group_machine *machine, const struct group_machine *failed);
 void group_machine_ask(
 	struct group_machine *machine, struct group_step *step, struct group_ask *ask);
-/* The deadlines that are due. */
+/* The deadlines that are due; when their records would be too many, the rest stays due. */
 void group_machine_expire(struct group_machine *machine, struct group_step *step);
-/* The topic is gone: so are the offsets that were committed for it. */
-void group_machine_topic_deleted(struct group_machine *machine, struct group_step *step,
+/* The topic is gone: so are the offsets that were committed for it. False: there are more than one
+ * step can say, and another is needed. */
+bool group_machine_topic_deleted(struct group_machine *machine, struct group_step *step,
 	struct str topic, const struct uuid *topic_id);
 /* What is parked is answered with ERROR; the machine takes no more events, and keeps nothing but what
  * group_machine_succeed asks of it. */

@@ -206,6 +206,8 @@ int record_group_empty(struct group_machine *machine, struct group *group);
 int record_group_tombstone(struct group_machine *machine, const struct group *group);
 /* The offset that the next record gets. */
 int64_t record_next_offset(const struct group_machine *machine);
+/* None of the step's records so far. */
+void records_discard(struct group_machine *machine);
 
 /* ---- groups and members (group.c) ---- */
 

@@ -45,7 +45,6 @@ static void world_begin(void)
 		.retention_ms = 100000,
 		.check_interval_ms = 50000,
 		.record_size_max = 4096,
-		.step_bytes_max = 1 << 20,
 		.state_bytes_max = 1 << 20,
 	};
 	world.now_ms = 1000;
@@ -1012,18 +1011,80 @@ Test(machine, what_a_request_would_add_is_known_before_it_is_taken)
 }
 
 /* Each record of a commit has the group's id in it: a long one, many times. */
-Test(machine, the_records_of_one_step_have_a_limit)
+Test(machine, what_one_commit_writes_fits_into_a_batch_or_is_refused)
 {
 	world_begin();
-	world.limits.step_bytes_max = 20000;
+	world.limits.record_size_max = 20000;
 	machine_make();
-	struct group_ask *ask =
-		commit_many(text(text_of('g', 3000)), 20, STR(""));
-	cr_assert_eq(commit_error(ask, 0), 0);
-	cr_assert_eq(commit_error(ask, 5), 0);
-	cr_assert_eq(commit_error(ask, 6), KAFKA_UNKNOWN_SERVER_ERROR);
+	struct group_ask *ask = commit_many(text(text_of('g', 3000)), 20, STR(""));
+	cr_assert_eq(commit_error(ask, 0), KAFKA_UNKNOWN_SERVER_ERROR);
 	cr_assert_eq(commit_error(ask, 19), KAFKA_UNKNOWN_SERVER_ERROR);
+	cr_assert_eq(world.log_end, 0);
+	ask = commit_many(text(text_of('g', 3000)), 6, STR(""));
+	cr_assert_eq(commit_error(ask, 5), 0);
 	cr_assert_eq(world.log_end, 6);
+	check_replay();
+	world_end();
+}
+
+/* More tombstones than a batch holds come in several steps. */
+Test(machine, what_a_deleted_topic_takes_along_is_told_in_several_steps)
+{
+	world_begin();
+	machine_make();
+	for (int i = 0; i < 60; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "g%d", i);
+		cr_assert_eq(commit(name, "", -1, "gone", 1, ""), 0);
+	}
+	int64_t records = world.log_end;
+	world.limits.record_size_max = 1000;
+	restart();
+	int steps = 0;
+	bool all = false;
+	while (!all) {
+		struct group_step step;
+		group_step_begin(&step, now(), world.log_end);
+		all = group_machine_topic_deleted(
+			world.machine, &step, STR("gone"), &UUID_ZERO);
+		cr_assert_leq(step.record_bytes, 1000);
+		step_end(&step);
+		cr_assert_lt(steps++, 10);
+	}
+	cr_assert_gt(steps, 1);
+	cr_assert_eq(world.log_end, records + 60);
+	cr_assert_eq(fetch("g0", "gone", false)->committed_offset, -1);
+	cr_assert_eq(fetch("g59", "gone", false)->committed_offset, -1);
+	world_end();
+}
+
+/* Very many groups lose their members at once: their records come in several steps. */
+Test(machine, sessions_that_end_together_are_told_in_several_steps)
+{
+	struct group_step step;
+	int steps = 0;
+
+	world_begin();
+	world.limits.initial_rebalance_delay_ms = 0;
+	machine_make();
+	for (int i = 0; i < 60; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "g%d", i);
+		join_as(name, (struct joining){.version = 3});
+		pass(0);
+	}
+	int64_t records = world.log_end;
+	world.limits.record_size_max = 1000;
+	world.machine->limits.record_size_max = 1000;
+	world.now_ms += 2000;
+	while (group_machine_next_deadline_ms(world.machine) <= world.now_ms) {
+		group_step_begin(&step, now(), world.log_end);
+		group_machine_expire(world.machine, &step);
+		step_end(&step);
+		cr_assert_lt(steps++, 30);
+	}
+	cr_assert_gt(steps, 1);
+	cr_assert_eq(world.log_end, records + 60);
 	check_replay();
 	world_end();
 }
@@ -1073,6 +1134,7 @@ Test(machine, machines_share_one_limit)
 	world_begin();
 	world.limits.state_bytes_max = 40000;
 	world.limits.metadata_size_max = 4096;
+	world.limits.record_size_max = 1 << 20;
 	struct group_machine *other = group_machine_new(&world.limits, 3, &world.budget);
 	machine_make();
 	cr_assert_eq(commit_error(commit_many("large", 20, text_of('m', 1000)), 19), 0);
@@ -1096,6 +1158,7 @@ Test(machine, a_machine_that_failed_keeps_little)
 
 	world_begin();
 	world.limits.metadata_size_max = 4096;
+	world.limits.record_size_max = 1 << 20;
 	machine_make();
 	two_members("g", &a, &b);
 	cr_assert_eq(commit_error(commit_many("kept", 100, text_of('m', 1000)), 99), 0);

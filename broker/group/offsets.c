@@ -235,11 +235,11 @@ static int64_t expire_timestamp(const struct group_machine *machine, const struc
 										       : expire_ms;
 }
 
-static int16_t commit_one(struct group_machine *machine, struct group *group,
+static struct offset_value commit_value(const struct group_machine *machine,
 	const struct group_ask *ask, const struct offset_commit_request_topic *topic,
-	const struct offset_commit_request_partition *partition)
+	const struct offset_commit_request_partition *partition, int64_t record_offset)
 {
-	struct offset_value value = {
+	return (struct offset_value){
 		.offset = partition->committed_offset,
 		.leader_epoch = partition->committed_leader_epoch,
 		.commit_timestamp_ms = ask->version == 1 && partition->commit_timestamp != -1
@@ -250,15 +250,37 @@ static int16_t commit_one(struct group_machine *machine, struct group *group,
 		.metadata = str_is_null(partition->committed_metadata)
 				    ? STR("")
 				    : partition->committed_metadata,
-		.record_offset = record_next_offset(machine),
+		.record_offset = record_offset,
 	};
+}
 
-	if (value.metadata.size > machine->limits.metadata_size_max)
-		return KAFKA_OFFSET_METADATA_TOO_LARGE;
-	if (record_offset_commit(machine, group, topic->name, partition->partition_index, &value) <
-		0)
-		return KAFKA_UNKNOWN_SERVER_ERROR;
-	offset_apply(group, topic->name, partition->partition_index, &value);
+static bool commit_is_refused(const struct group_machine *machine,
+	const struct offset_commit_request_partition *partition)
+{
+	return partition->committed_metadata.size > machine->limits.metadata_size_max;
+}
+
+/* 0, or negative when they are more than one batch holds. */
+static int commit_records(
+	struct group_machine *machine, const struct group *group, const struct group_ask *ask)
+{
+	const struct offset_commit_request *message = ask->message;
+
+	for (int32_t i = 0; i < message->topics_count; i++) {
+		const struct offset_commit_request_topic *topic = &message->topics[i];
+		for (int32_t j = 0; j < topic->partitions_count; j++) {
+			const struct offset_commit_request_partition *partition =
+				&topic->partitions[j];
+			if (commit_is_refused(machine, partition))
+				continue;
+			struct offset_value value = commit_value(machine, ask, topic, partition,
+				record_next_offset(machine));
+			int error = record_offset_commit(machine, group, topic->name,
+				partition->partition_index, &value);
+			if (error < 0)
+				return error;
+		}
+	}
 	return 0;
 }
 
@@ -316,20 +338,40 @@ void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 	struct group_member *member = group_member_find(group, message->member_id);
 	if (member && (group->state == GROUP_STABLE || group->state == GROUP_PREPARING_REBALANCE))
 		classic_session_restart(member);
+	int64_t record_offset = record_next_offset(machine);
+	if (commit_records(machine, group, ask) < 0) {
+		/* All or nothing, as in Kafka. */
+		records_discard(machine);
+		ask_refuse(machine, ask, KAFKA_UNKNOWN_SERVER_ERROR);
+		return;
+	}
 	response->topics =
 		ask_array(ask, &offset_commit_response_topic_schema, message->topics_count);
-	for (int32_t i = 0; response->topics && i < message->topics_count; i++) {
+	for (int32_t i = 0; i < message->topics_count; i++) {
 		const struct offset_commit_request_topic *in = &message->topics[i];
-		struct offset_commit_response_topic *out =
-			&response->topics[response->topics_count++];
-		out->name = in->name;
-		out->topic_id = in->topic_id;
-		out->partitions = ask_array(
-			ask, &offset_commit_response_partition_schema, in->partitions_count);
-		for (int32_t j = 0; out->partitions && j < in->partitions_count; j++) {
-			out->partitions[j].partition_index = in->partitions[j].partition_index;
+		struct offset_commit_response_topic *out = NULL;
+		if (response->topics) {
+			out = &response->topics[response->topics_count++];
+			out->name = in->name;
+			out->topic_id = in->topic_id;
+			out->partitions = ask_array(ask, &offset_commit_response_partition_schema,
+				in->partitions_count);
+		}
+		for (int32_t j = 0; j < in->partitions_count; j++) {
+			const struct offset_commit_request_partition *partition =
+				&in->partitions[j];
+			bool refused = commit_is_refused(machine, partition);
+			if (!refused) {
+				struct offset_value value = commit_value(
+					machine, ask, in, partition, record_offset++);
+				offset_apply(
+					group, in->name, partition->partition_index, &value);
+			}
+			if (!out || !out->partitions)
+				continue;
+			out->partitions[j].partition_index = partition->partition_index;
 			out->partitions[j].error_code =
-				commit_one(machine, group, ask, in, &in->partitions[j]);
+				refused ? KAFKA_OFFSET_METADATA_TOO_LARGE : 0;
 			out->partitions_count++;
 		}
 	}
@@ -552,9 +594,13 @@ static bool cleanup_group(struct group *group)
 			struct group_offset *offset = map_entry(node, struct group_offset, node);
 			if (!offset_is_expired(group, offset))
 				continue;
-			if (machine->step->record_count >= CLEANUP_TOMBSTONES_MAX ||
-				record_offset_tombstone(machine, offset) < 0)
+			if (machine->step->record_count >= CLEANUP_TOMBSTONES_MAX)
 				return false;
+			if (record_offset_tombstone(machine, offset) < 0) {
+				if (machine->step->record_count > 0)
+					return false;
+				continue; /* it is too large alone, and stays */
+			}
 			offset_remove(offset);
 			if (--left == 0)
 				break; /* the topic went with the last */
@@ -562,7 +608,7 @@ static bool cleanup_group(struct group *group)
 	}
 	if (group->topics.count == 0 && group_is_empty(group) && group->pending.count == 0) {
 		if (record_group_tombstone(machine, group) < 0)
-			return false;
+			return machine->step->record_count == 0;
 		group_forget(group);
 	}
 	return true;

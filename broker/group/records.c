@@ -15,8 +15,8 @@ enum {
 	GROUP_METADATA_VALUE_VERSION = 3,
 	OFFSET_COMMIT_VALUE_VERSION = 4,
 	OFFSET_COMMIT_VALUE_EXPIRING_VERSION = 1,
-	/* Of a record beside key and value, with a batch of its own around it. */
-	RECORD_OVERHEAD = BATCH_HEADER_SIZE + 32,
+	/* Of a record beside key and value: lengths, attributes, deltas. */
+	RECORD_OVERHEAD = 24,
 };
 
 enum record_type {
@@ -67,15 +67,23 @@ static int record_add(struct group_machine *machine, enum record_type type,
 		return error;
 	size_t size = (size_t)record->key.size + (size_t)max_of(record->value.size, 0) +
 		      RECORD_OVERHEAD;
-	if (size > machine->limits.record_size_max ||
-		(step->record_count > 0 &&
-			step->record_bytes + size > machine->limits.step_bytes_max))
+	if (step->record_bytes + size > machine->limits.record_size_max)
 		return -EMSGSIZE;
 	step->record_bytes += size;
 	*step->last = record;
 	step->last = &record->next;
 	step->record_count++;
 	return 0;
+}
+
+void records_discard(struct group_machine *machine)
+{
+	struct group_step *step = machine->step;
+
+	step->first = NULL;
+	step->last = &step->first;
+	step->record_count = 0;
+	step->record_bytes = BATCH_HEADER_SIZE;
 }
 
 int64_t record_next_offset(const struct group_machine *machine)
