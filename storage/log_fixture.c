@@ -35,6 +35,7 @@ static void program_fiber(struct shard *shard, void *argument)
 		.log_start = fixture->log_start,
 		.high_watermark = fixture->high_watermark,
 		.clean_end = fixture->clean_end,
+		.topic_id = fixture->topic_id,
 	};
 
 	fixture->shard = shard;
@@ -64,13 +65,18 @@ static void program_start(struct shard *shard, void *argument)
 	must_eq(fiber_start(shard, program_fiber, argument), 0);
 }
 
-int fixture_run(struct world *world, struct host *host, struct fixture *fixture)
+void fixture_start(struct host *host, struct fixture *fixture)
 {
 	struct program program = {.start = program_start, .argument = fixture};
 
 	fixture->log = NULL;
 	fixture->folder_error = fixture->open_error = fixture->close_error = 0;
 	host_start(host, 1, &program);
+}
+
+int fixture_run(struct world *world, struct host *host, struct fixture *fixture)
+{
+	fixture_start(host, fixture);
 	while (host_is_running(host))
 		must(world_step(world), "nothing can happen any more");
 	return host_exit_status(host);

@@ -38,6 +38,7 @@ struct fixture {
 	void *argument;
 	bool clean; /* what the log is told at opening */
 	int64_t recovery_point, log_start, high_watermark, clean_end;
+	struct uuid topic_id; /* zero: the folder does not say whose it is */
 	struct log_config config;
 	struct log_store_options options;
 	bool closes; /* cleanly, at the end */
@@ -52,6 +53,8 @@ struct fixture {
 
 /* Kafka's defaults but for small segments and indexes with an entry every 500 bytes. */
 void fixture_init(struct fixture *fixture, void (*body)(struct fixture *fixture), void *argument);
+/* Its process begins on HOST; the caller steps the world. */
+void fixture_start(struct host *host, struct fixture *fixture);
 /* Runs it on HOST until the process ends; its exit status. */
 int fixture_run(struct world *world, struct host *host, struct fixture *fixture);
 
