@@ -4,6 +4,7 @@
  *
  *	limits echo PORT		answer every framed request with as many bytes as a Produce response
  *	limits store PORT FILE		the same, after a checksum over what came and a write() of it
+ *	limits store PORT FOLDER FILES	the same, and each request's bytes go to the next of so many files there
  *	limits discard PORT FILE	the same without the checksum
  *	limits sendfile PORT FILE	answer every request with a megabyte of FILE (made here)
  *
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -38,6 +40,7 @@ enum {
 	SYNC_BYTES = 4096,
 	PEEK_BYTES = 12, /* size, key, version, correlation id */
 	EVENTS = 64,
+	FILES_MAX = 10000,
 };
 
 enum mode { MODE_ECHO, MODE_STORE, MODE_DISCARD, MODE_SENDFILE };
@@ -47,10 +50,13 @@ struct peer {
 	uint8_t peek[PEEK_BYTES];
 	size_t peek_size; /* of the frame that has begun */
 	size_t left;	  /* bytes of its rest */
+	int file;	  /* where it goes, of a store in several files */
 };
 
 static enum mode mode;
 static int file;
+static int files[FILES_MAX]; /* of a store in several */
+static unsigned file_count, next_file;
 static uint64_t slice;
 static uint32_t checksum; /* of everything, so that no compiler leaves it out */
 
@@ -91,6 +97,15 @@ static void slice_send(struct peer *peer, const uint8_t *correlation_id)
 	}
 }
 
+/* Of a frame that begins. */
+static void file_choose(struct peer *peer)
+{
+	if (file_count == 0)
+		return;
+	peer->file = files[next_file];
+	next_file = (next_file + 1) % file_count;
+}
+
 /* Answers the frames that end in the SIZE bytes at DATA. */
 static void frames_answer(struct peer *peer, const uint8_t *data, size_t size)
 {
@@ -104,11 +119,15 @@ static void frames_answer(struct peer *peer, const uint8_t *data, size_t size)
 			n = min_of(PEEK_BYTES - peer->peek_size, size);
 			memcpy(peer->peek + peer->peek_size, data, n);
 			peer->peek_size += n;
-			if (peer->peek_size == PEEK_BYTES)
+			if (peer->peek_size == PEEK_BYTES) {
 				peer->left = load_be32(peer->peek) - (PEEK_BYTES - 4);
+				file_choose(peer);
+			}
 		} else {
 			n = min_of(peer->left, size);
 			peer->left -= n;
+			if (file_count > 0 && write(peer->file, data, n) != (ssize_t)n)
+				die("write");
 		}
 		data += n;
 		size -= n;
@@ -144,7 +163,7 @@ static bool peer_serve(struct peer *peer)
 		return true;
 	if (mode == MODE_STORE)
 		checksum = crc32c(checksum, data, (size_t)n);
-	if ((mode == MODE_STORE || mode == MODE_DISCARD) && write(file, data, (size_t)n) != n)
+	if ((mode == MODE_STORE || mode == MODE_DISCARD) && file_count == 0 && write(file, data, (size_t)n) != n)
 		die("write");
 	frames_answer(peer, data, (size_t)n);
 	return true;
@@ -181,6 +200,27 @@ static void serve(uint16_t port)
 				free(peer);
 			}
 		}
+	}
+}
+
+static void files_open(const char *folder, unsigned count)
+{
+	struct rlimit limit;
+	char path[4096];
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (count > FILES_MAX) {
+		errno = EINVAL;
+		die("more files than there is room for");
+	}
+	for (file_count = 0; file_count < count; file_count++) {
+		snprintf(path, sizeof(path), "%s/%u", folder, file_count);
+		files[file_count] = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		if (files[file_count] < 0)
+			die(path);
 	}
 }
 
@@ -240,12 +280,17 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fputs("usage: limits echo|store|discard|sendfile PORT [FILE]\n"
+		      "       limits store PORT FOLDER FILES\n"
 		      "       limits sync FILE SECONDS\n",
 			stderr);
 		return 2;
 	}
 	if (is_sync)
 		path = argv[2];
+	if (argc > 4) {
+		files_open(path, (unsigned)atoi(argv[4]));
+		path = "/dev/null";
+	}
 	file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (file < 0)
 		die(path);

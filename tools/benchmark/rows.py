@@ -68,9 +68,15 @@ def produce_bulk(row, name, partitions, record_bytes, batch_bytes, target=None, 
                 ours_only=ours_only, rounds_max=rounds_max)
 
 
-def produce_small(row, name, connections, target=None, quick=False, beside=None, partitions=16, rounds_max=None, **more):
+def produce_small(row, name, connections, target=None, quick=False, beside=None, partitions=16, rounds_max=None,
+                  limit='echo', **more):
     return Case(row, name, 'cpu_us_per_request', target, beside=beside, topics=(Topic('small', partitions),),
-                groups=small_groups(connections, partitions, **more), limit='echo', quick=quick, rounds_max=rounds_max)
+                groups=small_groups(connections, partitions, **more), limit=limit, quick=quick, rounds_max=rounds_max)
+
+
+def produce_widely(partitions, **more):
+    return produce_small(9, f'produce 1 KB a request to {partitions:,} partitions, 50 connections', 50, 1 / 4,
+                         partitions=partitions, record_bytes=1000, limit='store', **more)
 
 
 def produce_durable(name, connections, partitions, target, quick=False):
@@ -133,11 +139,9 @@ CASES = [
     *(end_to_end(f'end to end at {share}% of the slower broker\'s maximum', share / 100, 1 / 4) for share in (25, 50, 75)),
     Case(8, 'producers while consumers read cold data', 'p99_growth', bound=1.5,
          topics=(Topic('cold', 4), Topic('small', 16)), measure=special.cold),
-    produce_small(9, HUNDRED_PARTITIONS, 50, 1 / 4, partitions=100, record_bytes=1000),
-    produce_small(9, 'produce 1 KB a request to 1,000 partitions, 50 connections', 50, 1 / 4, partitions=1000,
-                  record_bytes=1000),
-    produce_small(9, 'produce 1 KB a request to 10,000 partitions, 50 connections', 50, 1 / 4, partitions=10000,
-                  record_bytes=1000, beside=(HUNDRED_PARTITIONS, 1.25), rounds_max=LONG_ROUNDS),
+    produce_widely(100),
+    produce_widely(1000),
+    produce_widely(10000, beside=(HUNDRED_PARTITIONS, 1.25), rounds_max=LONG_ROUNDS),
     produce_durable('durable: 1 producer', 1, 1, 1),
     produce_durable('durable: 50 producers of 1 partition', 50, 1, 10, quick=True),
     produce_durable('durable: 50 producers of 50 partitions', 50, 50, 10),

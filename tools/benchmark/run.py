@@ -178,10 +178,14 @@ def measure_limit(bench, case):
             groups[0] += f',frames={frames}'
         if case.bulk_gb:
             cluster.page_cache_prepare(bench.scratch, case.bulk_gb)
-        with cluster.LimitServer(bench.tools, case.limit, path) as server:
+        # As a broker, it writes each partition's batches to a file of its own.
+        files = case.topics[0].partitions if case.limit == 'store' else 1
+        with cluster.LimitServer(bench.tools, case.limit, path, files) as server:
             return bench.load_figures(server, groups, case.seconds, case.warmup_s)
     finally:
-        if os.path.exists(path):
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
             os.unlink(path)
 
 
