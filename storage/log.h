@@ -148,6 +148,7 @@ struct log_open {
 	int32_t partition;
 	struct uuid
 		topic_id; /* written to partition.metadata before the first append; zero: none */
+	bool is_claimed; /* its folder was found, and says that it is TOPIC_ID's: not looked at again */
 	struct log_config config;
 	bool clean;		/* the last process shut down cleanly: nothing is scanned */
 	int64_t recovery_point; /* of the checkpoint files; 0 when not listed */

@@ -34,8 +34,11 @@ int opening_claim(struct opening *opening)
 	const struct uuid *topic_id = &opening->ask->topic_id;
 	struct log *log = opening->log;
 	struct uuid found = UUID_ZERO;
-	int error = fiber_make_folder(log->shard, log->path);
+	int error = opening->ask->is_claimed ? opening_list(opening) : -ENOENT;
 
+	if (error != -ENOENT)
+		return error;
+	error = fiber_make_folder(log->shard, log->path);
 	opening->is_new = error == 0;
 	if (opening->is_new)
 		log_names_unsynced(log);

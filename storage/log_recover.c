@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "storage/log_opening.h"
 
@@ -44,30 +45,45 @@ static void scan_end(struct scan *scan)
 	list_push_front(&scan->segment->log->store->scan_buffers, &scan->shared->node);
 }
 
+/* Makes the buffer begin at POSITION with at least SIZE bytes of room: how many of them it has. */
+static int64_t scan_move(struct scan *scan, uint64_t position, size_t size)
+{
+	uint8_t *buffer = scan->buffer;
+	size_t kept = 0;
+
+	if (position >= scan->position && position < scan->position + scan->size)
+		kept = (size_t)(scan->position + scan->size - position);
+	if (size > scan->capacity) {
+		buffer = malloc(size);
+		if (!buffer)
+			return -ENOMEM;
+		scan->capacity = size;
+	}
+	memmove(buffer, scan->buffer + scan->size - kept, kept);
+	if (buffer != scan->buffer && scan->buffer != scan->shared->bytes)
+		free(scan->buffer);
+	scan->buffer = buffer;
+	scan->position = position;
+	scan->size = kept;
+	return (int64_t)kept;
+}
+
 /* SIZE bytes at POSITION in memory: 1, 0 when the file ends before, or a negative errno. */
 static int scan_bytes(struct scan *scan, uint64_t position, size_t size, const uint8_t **ret_bytes)
 {
-	int64_t got;
+	int64_t kept, got;
 
 	if (position < scan->position || position + size > scan->position + scan->size) {
-		if (size > scan->capacity) {
-			uint8_t *larger = malloc(size);
-
-			if (!larger)
-				return -ENOMEM;
-			if (scan->buffer != scan->shared->bytes)
-				free(scan->buffer);
-			scan->buffer = larger;
-			scan->size = 0;
-			scan->capacity = size;
-		}
-		got = segment_read(scan->segment, scan->buffer, scan->capacity, position);
-		scan->size = 0;
+		/* What is left of the last batch is not read again. */
+		kept = scan_move(scan, position, size);
+		if (kept < 0)
+			return (int)kept;
+		got = segment_read(scan->segment, scan->buffer + kept,
+			scan->capacity - (size_t)kept, position + (uint64_t)kept);
 		if (got < 0)
 			return (int)got;
-		scan->position = position;
-		scan->size = (uint64_t)got;
-		if ((uint64_t)got < size)
+		scan->size += (uint64_t)got;
+		if (scan->size < size)
 			return 0;
 	}
 	*ret_bytes = scan->buffer + (position - scan->position);

@@ -120,3 +120,49 @@ Test(log_recover, a_killed_process_costs_what_lies_past_the_recovery_point)
 	must_eq(fixture_run(world, host, &fixture), 0);
 	world_free(world);
 }
+
+enum { LARGE_BATCHES = 40, LARGE_VALUE_MAX = 2 * LOG_SCAN_SIZE };
+
+/* Of all sizes up to twice what recovery reads at a time. */
+static size_t large_value_size(int number)
+{
+	return (size_t)number * 7919 * 13 % LARGE_VALUE_MAX;
+}
+
+static void large_batches(struct fixture *fixture)
+{
+	for (int i = 0; i < LARGE_BATCHES; i++) {
+		struct fixture_batch batch = {.count = 1,
+			.from_ms = TIMES_MS + i,
+			.producer_id = -1,
+			.value_size = large_value_size(i)};
+
+		must_eq(fixture_append(fixture->log, &batch).error_code, 0);
+	}
+	must_eq(fixture_sync(fixture->log), 0);
+}
+
+static void all_was_read(struct fixture *fixture)
+{
+	must_eq(log_end(fixture->log), LARGE_BATCHES);
+	must_eq(fixture->recovery.scanned_bytes, log_size_bytes(fixture->log));
+	must_eq(fixture->recovery.dropped_from_offset, -1);
+	must_eq(fixture_read_all(fixture->log, 0, NULL, NULL), LARGE_BATCHES);
+}
+
+/* Batches that begin in one piece that was read and end in another, and batches larger than a piece. */
+Test(log_recover, batches_of_all_sizes_are_read_in_pieces)
+{
+	struct fixture fixture;
+
+	world = world_new(&(struct world_options){.seed = 1});
+	host = world_host_new(world, "a", "10.0.0.1");
+	fixture_init(&fixture, large_batches, NULL);
+	fixture.config.segment_size_bytes = 64 << 20;
+	fixture.closes = false;
+	must_eq(fixture_run(world, host, &fixture), 0);
+	fixture_init(&fixture, all_was_read, NULL);
+	fixture.config.segment_size_bytes = 64 << 20;
+	must_eq(fixture_run(world, host, &fixture), 0);
+	world_free(world);
+}

@@ -697,6 +697,16 @@ static void folder_is_foreign(struct fixture *fixture)
 	must_eq(log_close(log), 0);
 	ask.topic_id.octets[0] = 9;
 	must_eq(log_open(fixture->store, &ask, &log, NULL), -EEXIST);
+	/* Who says that he has looked is believed; what has gone since is made. */
+	ask.is_claimed = true;
+	must_eq(log_open(fixture->store, &ask, &log, NULL), 0);
+	must_eq(log_close(log), 0);
+	ask.name = "gone-0";
+	must_eq(log_open(fixture->store, &ask, &log, NULL), 0);
+	must_eq(log_close(log), 0);
+	ask.is_claimed = false;
+	ask.topic_id.octets[0] = 1;
+	must_eq(log_open(fixture->store, &ask, &log, NULL), -EEXIST);
 }
 
 /* partition.metadata is written by who makes the folder; another topic is kept out, and that is no

@@ -33,6 +33,7 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 		.name = partition->folder.data,
 		.topic = partition->topic,
 		.topic_id = partition->key.topic_id,
+		.is_claimed = entry && uuid_equal(&entry->topic_id, &partition->key.topic_id),
 		.partition = partition->key.index,
 		.config = partition->log_config,
 		.clean = entry ? dir->clean : true,
