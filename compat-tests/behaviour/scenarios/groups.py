@@ -475,9 +475,18 @@ def nothing(t):
     t.ask({'GroupId': a_group(t), 'GenerationIdOrMemberEpoch': -1, 'MemberId': '', 'Topics': []})
 
 
+def more_than_a_batch(t):
+    """The group's id stands in each record: together they are more than a batch may be, and none is kept."""
+    group, topic = a_group(t, 'g' * 30000), t.create_topic()
+    t.ask(commit(t, group, topic, [(0, o) for o in range(40)]))
+    t.call('OffsetFetch', 7, fetch_7(group, topic, [0]))
+    t.ask(commit(t, group, topic, [(0, o) for o in range(10)]))
+    t.call('OffsetFetch', 7, fetch_7(group, topic, [0]))
+
+
 OffsetCommit = [standalone, by_a_member, by_wrong_members, to_a_group_without_members, unknown_topic_or_partition,
                 odd_offsets, metadata_sizes, of_which_nothing_is_kept, before_the_sync, commit_of_a_static_member,
-                several_partitions, nothing]
+                several_partitions, more_than_a_batch, nothing]
 
 
 # --- OffsetFetch ---------------------------------------------------------------------------------------------
