@@ -6,6 +6,7 @@ own can reach. It keeps what it was told is written: verify() reads the whole to
 import os
 import pickle
 import select
+import socket
 import struct
 import subprocess
 import sys
@@ -77,15 +78,17 @@ class Witness:
     itself while it encodes ten thousand partitions, and call that the broker's."""
 
     def __init__(self, node, topic='witness', pause_s=0.01):
-        self.node, self.topic, self.pause_s = node, topic, pause_s
+        self.node, self.pause_s = node, pause_s
+        self.arguments = (str(node.port), topic) if node else ()
+        self.topic = topic
         self.process = None
         self.error, self.rounds, self.times = None, 0, []
         self.kept = {}  # offset -> value, of all that was acknowledged
 
     def start(self):
         """Returns when it is connected."""
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), str(self.node.port), self.topic,
-                                         repr(self.pause_s)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), repr(self.pause_s), *self.arguments],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.process.stdout.readline()
 
     def end(self):
@@ -109,6 +112,21 @@ class Witness:
         ordered = sorted(self.times)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
+    def wait_at(self, share=0.01):
+        """Seconds: what comes at a random moment waits longer with this probability.
+
+        Where percentile() counts rounds, of which a stall of a second holds up one, this counts the time: the witness
+        asks the next thing only when it has its answer, but others would not have waited for it."""
+        total = sum(self.times) + self.pause_s * len(self.times)
+        low, high = 0.0, self.longest
+        for _ in range(40):
+            middle = (low + high) / 2
+            if sum(t - middle for t in self.times if t > middle) > share * total:
+                low = middle
+            else:
+                high = middle
+        return high
+
     def verify(self):
         """Reads all that the topic has; says what was acknowledged and is not there."""
         found, offset = {}, 0
@@ -130,6 +148,38 @@ class Witness:
                     at += 12 + length
         missing = [o for o, value in self.kept.items() if found.get(o) != value]
         return f'{len(missing)} of {len(self.kept)} acknowledged records are gone, first {missing[:5]}' if missing else None
+
+
+class Echo(Witness):
+    """What the machine itself does to a client and a server that do next to nothing: two bytes there and two back for
+    each round, as often as the witness asks. It measures the noise that others make for the processors."""
+
+    def __init__(self, pause_s=0.01):
+        super().__init__(None, pause_s=pause_s)
+
+    def verify(self):
+        raise NotImplementedError
+
+
+def echo(pause_s):
+    """What the process of an Echo does: as work()."""
+    here, there = socket.socketpair()
+    if os.fork() == 0:
+        here.close()
+        while there.recv(1):
+            there.send(b'e')
+        os._exit(0)
+    there.close()
+    times = []
+    print(flush=True)
+    while not select.select([sys.stdin], [], [], pause_s)[0]:
+        began = time.monotonic()
+        for _ in range(2):
+            here.send(b'e')
+            here.recv(1)
+        times.append(time.monotonic() - began)
+    here.close()
+    return None, len(times), times, {}
 
 
 def work(port, topic, pause_s):
@@ -160,6 +210,7 @@ def work(port, topic, pause_s):
 
 
 if __name__ == '__main__':
-    outcome = work(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    pause = float(sys.argv[1])
+    outcome = work(int(sys.argv[2]), sys.argv[3], pause) if len(sys.argv) > 2 else echo(pause)
     sys.stdout.buffer.write(pickle.dumps(outcome))
     sys.stdout.flush()
