@@ -234,7 +234,7 @@ static void step_log(struct group_partition *place, const struct group_step *ste
 
 	if (step->refused)
 		log_event(&place->shard->logger, LOG_GROUPS_FULL,
-			log_int("barnabas.memory.limit.bytes", memory),
+			log_int("memory_limit_bytes", memory),
 			log_int("groups_bytes", (int64_t)group_budget_bytes(&broker->group_budget)),
 			log_int("allowed_bytes", memory / STATE_SHARE),
 			log_str("group", step->refused_group));
