@@ -8,6 +8,14 @@
 #include "protocol/batch_records.h"
 #include "protocol/message_set.h"
 
+/* All of a batch's records; errors of batch_records. */
+static int records_begin(const struct clean_filter *filter, const uint8_t *data,
+	const struct batch_header *header, struct batch_records *records)
+{
+	return batch_records_begin(records, filter->compress, data, header, BATCH_RECORDS_WHOLE,
+		filter->decompressed_limit);
+}
+
 /* ---- transactions ---- */
 
 /* A producer's transactions of which batches were met and no marker yet. */
@@ -131,8 +139,7 @@ static int control_type(struct clean_filter *filter, const uint8_t *data,
 {
 	struct batch_records records;
 	struct record record;
-	int result = batch_records_begin(&records, filter->compress, data, header,
-		BATCH_RECORDS_WHOLE, filter->decompressed_limit);
+	int result = records_begin(filter, data, header, &records);
 
 	if (result < 0)
 		return result;
@@ -224,8 +231,7 @@ static int batch_learn(
 	if (result < 0)
 		return result;
 	if (!batch_is_control(header) && result == 0) {
-		result = batch_records_begin(&records, filter->compress, data, header,
-			BATCH_RECORDS_WHOLE, filter->decompressed_limit);
+		result = records_begin(filter, data, header, &records);
 		if (result < 0)
 			return result;
 		while ((result = batch_records_next(&records, &record)) > 0) {
@@ -347,8 +353,7 @@ static int batch_judge(struct clean_filter *filter, const uint8_t *data,
 	int result;
 
 	*ret = (struct judgement){0};
-	result = batch_records_begin(&records, filter->compress, data, header,
-		BATCH_RECORDS_WHOLE, filter->decompressed_limit);
+	result = records_begin(filter, data, header, &records);
 	if (result < 0)
 		return result;
 	while ((result = batch_records_next(&records, &record)) > 0) {
@@ -394,8 +399,7 @@ static int batch_rewrite(struct clean_filter *filter, const uint8_t *data,
 	struct batch_builder builder;
 	struct batch_records records;
 	struct record record;
-	int result = batch_records_begin(&records, filter->compress, data, header,
-		BATCH_RECORDS_WHOLE, filter->decompressed_limit);
+	int result = records_begin(filter, data, header, &records);
 
 	if (result < 0)
 		return result;

@@ -91,11 +91,7 @@ static uint8_t *batch_new(struct model *model, int64_t base, int count, int64_t 
 				NULL, 0),
 			0);
 	}
-	must_eq(batch_builder_end(&builder), 0);
-	bytes = malloc(buffer.size);
-	memcpy(bytes, buffer.data, buffer.size);
-	*ret_size = (uint32_t)buffer.size;
-	record_buffer_done(&buffer);
+	bytes = fixture_batch_take(&builder, &buffer, ret_size);
 	compress_context_free(context);
 	return bytes;
 }

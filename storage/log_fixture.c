@@ -82,6 +82,19 @@ int fixture_run(struct world *world, struct host *host, struct fixture *fixture)
 	return host_exit_status(host);
 }
 
+uint8_t *fixture_batch_take(
+	struct batch_builder *builder, struct record_buffer *buffer, uint32_t *ret_size)
+{
+	uint8_t *bytes;
+
+	must_eq(batch_builder_end(builder), 0);
+	bytes = malloc(buffer->size);
+	memcpy(bytes, buffer->data, buffer->size);
+	*ret_size = (uint32_t)buffer->size;
+	record_buffer_done(buffer);
+	return bytes;
+}
+
 uint8_t *fixture_batch_new(const struct fixture_batch *batch, uint32_t *ret_size)
 {
 	struct batch_options options = BATCH_OPTIONS_DEFAULT;
@@ -110,11 +123,7 @@ uint8_t *fixture_batch_new(const struct fixture_batch *batch, uint32_t *ret_size
 				(struct bytes){(uint8_t *)value, (int32_t)value_size}, NULL, 0),
 			0);
 	}
-	must_eq(batch_builder_end(&builder), 0);
-	bytes = malloc(buffer.size);
-	memcpy(bytes, buffer.data, buffer.size);
-	*ret_size = (uint32_t)buffer.size;
-	record_buffer_done(&buffer);
+	bytes = fixture_batch_take(&builder, &buffer, ret_size);
 	compress_context_free(context);
 	free(value);
 	return bytes;
@@ -126,7 +135,6 @@ uint8_t *fixture_marker_new(int64_t producer_id, int16_t epoch, bool aborts, uin
 	uint8_t key[4] = {0, 0, 0, aborts ? 0 : 1}, value[6] = {0};
 	struct batch_builder builder;
 	struct record_buffer buffer;
-	uint8_t *bytes;
 
 	record_buffer_init(&buffer, 4096);
 	options.producer_id = producer_id;
@@ -136,12 +144,7 @@ uint8_t *fixture_marker_new(int64_t producer_id, int16_t epoch, bool aborts, uin
 	must_eq(batch_builder_append(&builder, 0, 5000, (struct bytes){key, sizeof(key)},
 			(struct bytes){value, sizeof(value)}, NULL, 0),
 		0);
-	must_eq(batch_builder_end(&builder), 0);
-	bytes = malloc(buffer.size);
-	memcpy(bytes, buffer.data, buffer.size);
-	*ret_size = (uint32_t)buffer.size;
-	record_buffer_done(&buffer);
-	return bytes;
+	return fixture_batch_take(&builder, &buffer, ret_size);
 }
 
 struct append_wait {

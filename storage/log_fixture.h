@@ -72,6 +72,9 @@ struct fixture_batch {
 	int64_t base_offset; /* for replicas */
 	int32_t leader_epoch;
 };
+/* What BUILDER made in BUFFER, in malloc'ed memory; both are done. */
+uint8_t *fixture_batch_take(
+	struct batch_builder *builder, struct record_buffer *buffer, uint32_t *ret_size);
 /* A batch in malloc'ed memory. */
 uint8_t *fixture_batch_new(const struct fixture_batch *batch, uint32_t *ret_size);
 /* A marker that ends PRODUCER_ID's transaction. */
