@@ -18,7 +18,7 @@
 enum {
 	SEGMENT_SIZE = 2000,
 	COPIES_MAX = 400,
-	CUTS = 16,
+	CUTS = 8,
 	KEYS = 200,
 	ABORTED_KEYS = 200, /* from here on */
 	FEW_KEYS = 9,	    /* those of the first segments */
@@ -118,7 +118,7 @@ static void cut(struct trial *trial, uint32_t copy, uint64_t seed)
 		trial->look_at_disk(host, &trial->promise);
 	trial_fixture(trial, trial->look, &fixture);
 	if (seed % 2) {
-		host_crash_at_change(host, 1 + seed / 2 % 20, CRASH_POWER);
+		host_crash_at_change(host, 1 + seed / 2 % 19, CRASH_POWER);
 		fixture_run(world, host, &fixture);
 		host_crash_at_change(host, 0, CRASH_POWER);
 	}
@@ -343,7 +343,6 @@ static void compact_twice(struct fixture *fixture)
 	}
 	/* So that it can be told when the index of one is found beside the other. */
 	must(trial->versions[1].transactions != 0 && trial->versions[2].transactions == 0);
-	fiber_sleep(fixture->shard, 2 * NS_PER_S);
 }
 
 static void newest_check(const struct trial *trial, const struct reading *reading)
