@@ -36,7 +36,8 @@ int directories_partition_open(struct broker_shard *shard, struct partition *par
 		.is_claimed = entry && uuid_equal(&entry->topic_id, &partition->key.topic_id),
 		.partition = partition->key.index,
 		.config = partition->log_config,
-		.clean = entry ? dir->clean : true,
+		/* One that is new may be found half made by a second attempt, with nothing of it on the disk for sure. */
+		.clean = entry && dir->clean,
 		.recovery_point = entry ? entry->recovery_point : 0,
 		.log_start = entry ? entry->log_start : 0,
 		.high_watermark = entry ? entry->high_watermark : 0,
