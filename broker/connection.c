@@ -3,8 +3,9 @@
  * without copying, requests run in the order of arrival and their responses leave in that order.
  *
  * Invariants:
- *  1. At most one request waits behind the running ones (`queued`); while it does nothing more is
- *     parsed. Requests run side by side only when all of them have HANDLER_OVERLAPS.
+ *  1. A request is decoded when it may start; until then it is bytes in the inbox, and nothing
+ *     behind it is looked at. Requests run side by side only when all of them have
+ *     HANDLER_OVERLAPS.
  *  2. Nothing is received while REQUESTS_MAX requests are unanswered, while the connection is
  *     muted, or while the budget of buffers has no room: the client is held back by TCP, nothing
  *     is dropped. Nothing is started while the client leaves answers unread, or while more memory
@@ -31,6 +32,7 @@
 #include "broker/observe/log.h"
 #include "broker/pressure.h"
 #include "broker/state.h"
+#include "protocol/frame.h"
 
 enum {
 	INBOX_SIZE_MIN = 1024,	  /* what an idle connection holds */
@@ -192,12 +194,23 @@ static void connection_receive_done(struct shard *shard, struct socket_op *op)
 	connection_let_go(connection);
 }
 
-/* Requests that run now allow ROW to run beside them. */
-static bool connection_may_start(const struct connection *connection, const struct handler_row *row)
+/* A whole frame is there, whose request those that run do not allow to run beside them. What is no
+ * request at all does not wait: it ends the connection. */
+static bool connection_must_hold_back(const struct connection *connection)
 {
-	if (connection->running == 0)
-		return true;
-	return connection->running_alone == 0 && (row->flags & HANDLER_OVERLAPS);
+	uint32_t used = inbox_used(connection);
+	struct frame_peek peek;
+
+	if (connection->running == 0 || used < 4)
+		return false;
+	const uint8_t *data = connection->inbox->data + connection->inbox_begin;
+	uint32_t size = load_be32(data);
+	if (size > used - 4)
+		return false;
+	struct bytes frame = {.data = data + 4, .size = (int32_t)size};
+	const struct handler_row *row =
+		frame_request_peek(frame, &peek) < 0 ? NULL : handler_find(peek.api_key);
+	return row && (connection->running_alone > 0 || !(row->flags & HANDLER_OVERLAPS));
 }
 
 static void connection_start_request(struct connection *connection, struct request *request)
@@ -207,10 +220,6 @@ static void connection_start_request(struct connection *connection, struct reque
 		connection->running_alone++;
 	connection->progress_ns = shard_now_ns(connection->shard->shard);
 	request_start(request);
-	/* One that waits for something holds on to what it has made so far. An arena in use elsewhere
-	 * is not looked at. */
-	if (request->state == REQUEST_RUNNING && !request->away && !request->arena_lent)
-		request_charge(request);
 }
 
 /* Takes a request out of the queue and frees it. */
@@ -219,7 +228,7 @@ static void connection_request_end(struct connection *connection, struct request
 	list_remove(&request->node);
 	connection->request_count--;
 	if (request->state == REQUEST_DONE)
-		connection->unsent_bytes -= request->charged_bytes;
+		connection->unsent_bytes -= request_charged_bytes(request);
 	request_free(request);
 }
 
@@ -236,7 +245,7 @@ static bool connection_has_room(struct connection *connection)
 	return false;
 }
 
-/* Takes the next frame off the inbox. 1: a request was taken; 0: more bytes are needed,
+/* Takes the next frame off the inbox. 1: a request was started; 0: more bytes are needed,
  * *RET_FRAME_SIZE as connection_receive wants it; -1: the connection was closed. */
 static int connection_take_frame(struct connection *connection, uint32_t *ret_frame_size)
 {
@@ -283,10 +292,7 @@ static int connection_take_frame(struct connection *connection, uint32_t *ret_fr
 	}
 	list_push_back(&connection->requests, &request->node);
 	connection->request_count++;
-	if (connection_may_start(connection, request->handler))
-		connection_start_request(connection, request);
-	else
-		connection->queued = request;
+	connection_start_request(connection, request);
 	return 1;
 }
 
@@ -314,17 +320,11 @@ static void connection_pump(struct connection *connection)
 		return;
 	connection->pumping = true;
 	while (!connection->closed) {
-		if (connection->queued) {
-			if (!connection_may_start(connection, connection->queued->handler) ||
-				!connection_has_room(connection))
-				break;
-			struct request *request = connection->queued;
-			connection->queued = NULL;
-			connection_start_request(connection, request);
-			continue;
-		}
 		if (connection->closing || connection->request_count >= REQUESTS_MAX ||
 			timer_is_set(&connection->mute) || connection->receiving)
+			break;
+		connection->holds_back = connection_must_hold_back(connection);
+		if (connection->holds_back)
 			break;
 		if (inbox_used(connection) >= 4 && !connection_has_room(connection))
 			break;
@@ -384,8 +384,7 @@ void connection_request_done(struct connection *connection, struct request *requ
 {
 	ensure(request->state == REQUEST_RUNNING);
 	request->state = REQUEST_DONE;
-	request_charge(request);
-	connection->unsent_bytes += request->charged_bytes;
+	connection->unsent_bytes += request_charged_bytes(request);
 	connection->running--;
 	if (!(request->handler->flags & HANDLER_OVERLAPS))
 		connection->running_alone--;
@@ -398,7 +397,7 @@ void connection_request_done(struct connection *connection, struct request *requ
 		timer_set(connection->shard->shard, &connection->mute,
 			shard_now_ns(connection->shard->shard) +
 				(uint64_t)request->throttle_ms * NS_PER_MS);
-	if (connection->queued)
+	if (connection->holds_back)
 		connection_resume(connection);
 	connection_flush_late(connection);
 }
@@ -581,7 +580,6 @@ void connection_close(struct connection *connection, const char *reason)
 	}
 	socket_close(connection->socket);
 	connection->socket = NULL;
-	connection->queued = NULL;
 	/* What runs is told and comes back; what is being sent is freed when the send has been
 	 * cancelled; the rest goes now. */
 	uint32_t place = 0;
@@ -606,9 +604,9 @@ size_t connection_held_bytes(const struct connection *connection)
 	list_for_each (node, &connection->requests) {
 		const struct request *request = container_of(node, struct request, node);
 		/* At work, not parked: its memory would stay until that is done. */
-		if (request->state == REQUEST_RUNNING && (request->away || !request->on_abandon))
+		if (request->state == REQUEST_RUNNING && !request_is_parked(request))
 			return 0;
-		held += request->charged_bytes + (size_t)max_of(request->body.size, 0);
+		held += request_charged_bytes(request) + (size_t)max_of(request->body.size, 0);
 	}
 	return held;
 }

@@ -37,7 +37,7 @@ struct connection {
 	uint32_t request_count; /* in the list */
 	uint32_t running;	/* of them, with a handler */
 	uint32_t running_alone; /* of those, not to be overlapped */
-	struct request *queued; /* the one that waits for them */
+	bool holds_back;	/* the next frame of the inbox waits for them */
 	bool pumping;
 
 	/* Sending: the pieces of the first SENDING_COUNT requests of the list. */

@@ -45,17 +45,37 @@ struct request *request_new_from_frame(
 	};
 	request->arena.limit_bytes =
 		LIMIT_DECODE_ARENA_BYTES(bytes.size) + home->response_arena_bytes;
+	arena_charge_to(&request->arena, home->broker->budget, REQUEST_UNCHARGED_MAX);
 	return request;
 }
 
-void request_charge(struct request *request)
+/* Tells the budget what has changed in BESIDE_BYTES. */
+static void request_beside_settle(struct request *request)
 {
-	size_t held = request->arena.used_bytes + request->beside_bytes;
+	struct buffer_budget *budget = request->home->broker->budget;
+	size_t charged = request->beside_charged_bytes;
+	size_t held = request->beside_bytes > REQUEST_UNCHARGED_MAX ? request->beside_bytes : 0;
 
-	if (held <= REQUEST_UNCHARGED_MAX || held <= request->charged_bytes)
+	if (held == charged)
 		return;
-	buffer_budget_charge(request->home->broker->budget, held - request->charged_bytes);
-	request->charged_bytes = held;
+	if (held > charged)
+		buffer_budget_charge(budget, held - charged);
+	else
+		buffer_budget_discharge(request->shard->shard, budget, charged - held);
+	__atomic_store_n(&request->beside_charged_bytes, held, __ATOMIC_RELAXED);
+}
+
+void request_charge(struct request *request, size_t size)
+{
+	request->beside_bytes += size;
+	request_beside_settle(request);
+}
+
+void request_discharge(struct request *request, size_t size)
+{
+	ensure(request->beside_bytes >= size);
+	request->beside_bytes -= size;
+	request_beside_settle(request);
 }
 
 static struct shared_answer_key request_share_key(const struct request *request)
@@ -78,7 +98,7 @@ bool request_answer_is_shared(struct request *request, uint32_t options)
 	request->shared = shared_answer_find(&home->shared_answers, &key);
 	request->shares = !request->shared;
 	if (request->shared)
-		request->beside_bytes += request->shared->size_bytes;
+		request_charge(request, request->shared->size_bytes);
 	return request->shared != NULL;
 }
 
@@ -99,9 +119,10 @@ void request_free(struct request *request)
 	request->shared = NULL;
 	buffer_unref(home->shard, request->frame);
 	request->frame = NULL;
-	if (request->charged_bytes > 0)
-		buffer_budget_discharge(home->shard, home->broker->budget, request->charged_bytes);
-	request->charged_bytes = 0;
+	if (request_charged_bytes(request) > 0) {
+		arena_discharge(&request->arena, home->shard);
+		request_discharge(request, request->beside_bytes);
+	}
 	if (home->free_request_count < REQUEST_CACHE_MAX) {
 		arena_reset(&request->arena);
 		list_push_front(&home->free_requests, &request->node);
@@ -242,7 +263,7 @@ void request_move(struct request *request, unsigned to, void (*moved)(struct req
 		request->away_shard = to;
 	}
 	request->moved = moved;
-	request->on_abandon = NULL;
+	request_park(request, NULL);
 	request->task.run = request_moved_run;
 	shard_send(request->shard->shard, to, &request->task);
 }
@@ -364,7 +385,7 @@ static void request_finish(struct request *request)
 void request_complete(struct request *request)
 {
 	ensure(request->state == REQUEST_RUNNING);
-	request->on_abandon = NULL;
+	request_park(request, NULL);
 	if (request->shard == request->home)
 		request_finish(request);
 	else

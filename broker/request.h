@@ -11,6 +11,8 @@
  *  3. Everything that the handler allocates for the request comes from its arena and lives until
  *     the response has left; what lives elsewhere (file references, buffers) is freed by the
  *     RELEASE hook, on the home shard.
+ *  4. From the decoded frame to the encoded response all that it holds is charged to the limit of
+ *     memory, on whatever shard it is; but for the first REQUEST_UNCHARGED_MAX bytes of each.
  */
 #pragma once
 
@@ -55,8 +57,8 @@ struct request {
 	struct buffer *frame; /* holds the bytes that the decoded request looks into */
 	struct bytes body;    /* behind the header */
 	struct arena arena;
-	size_t beside_bytes;  /* of the answer's memory outside the arena */
-	size_t charged_bytes; /* to the budget; see request_charge */
+	size_t beside_bytes; /* of its memory outside the arena */
+	size_t beside_charged_bytes; /* of those, to the budget */
 	void *message;	/* the decoded request: struct NAME_request */
 	void *response; /* struct NAME_response with its defaults; the handler fills it in */
 
@@ -64,7 +66,6 @@ struct request {
 	enum request_state state;
 	bool abandoned;		  /* the connection has gone; for the home shard */
 	bool away;		  /* moved to another shard; for the home shard */
-	bool arena_lent; /* the controller allocates from it, on its shard; for the asking shard */
 	unsigned away_shard;	  /* which */
 	struct task abandon_note; /* tells that shard; comes back before the request is freed */
 	bool noting;
@@ -72,7 +73,8 @@ struct request {
 	bool close_connection; /* instead of a response (or after it) */
 	int32_t throttle_ms;
 	void (*moved)(struct request *request);	     /* where request_move goes on */
-	void (*on_abandon)(struct request *request); /* tells a parked handler to finish early */
+	void (*on_abandon)(struct request *request); /* tells a parked handler to finish early;
+							set with request_park */
 	void (*release)(struct request *request); /* frees what isn't the arena's; called once, when
 						     the response has left */
 	void *context;				  /* the handler's own */
@@ -112,6 +114,16 @@ void request_cache_done(struct broker_shard *home);
 uint32_t request_seed(const struct request *request);
 /* Of the listener on which the request came. */
 struct str request_listener_name(const struct request *request);
+/* Its arena is charged to the limit of memory as it grows. SIZE bytes that are elsewhere but go with
+ * it are so until it is freed, or for as long as they are there. */
+void request_charge(struct request *request, size_t size);
+void request_discharge(struct request *request, size_t size);
+/* It waits, and ON_ABANDON may run on this shard when its client has gone; NULL: no longer. */
+static inline void request_park(
+	struct request *request, void (*on_abandon)(struct request *request))
+{
+	__atomic_store_n(&request->on_abandon, on_abandon, __ATOMIC_RELAXED);
+}
 /* Goes on with the newest image that this shard has been told of. */
 void request_image_refresh(struct request *request);
 
@@ -125,5 +137,14 @@ void request_start(struct request *request);
 /* The connection has gone: whoever has the request parked is told, wherever that is. */
 void request_abandon(struct request *request);
 void request_free(struct request *request);
-/* At home: what it holds by now counts against the limit of memory until it is freed. */
-void request_charge(struct request *request);
+/* What it holds that is charged to the limit of memory; at home, wherever the request is. */
+static inline size_t request_charged_bytes(const struct request *request)
+{
+	return arena_charged_bytes(&request->arena) +
+	       __atomic_load_n(&request->beside_charged_bytes, __ATOMIC_RELAXED);
+}
+/* It waits for something, and may be told to finish early; at home, wherever the request is. */
+static inline bool request_is_parked(const struct request *request)
+{
+	return __atomic_load_n(&request->on_abandon, __ATOMIC_RELAXED);
+}

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/buffer.h"
+
 enum { ARENA_ALIGNMENT = 16, ARENA_FIRST_BLOCK = 4096, ARENA_SMALL_BLOCK = 256, ARENA_LARGEST_BLOCK = 256 * 1024 };
 
 struct arena_block {
@@ -26,8 +28,10 @@ void arena_init_small(struct arena *arena, size_t limit_bytes)
 /* As it was begun. */
 static void arena_renew(struct arena *arena)
 {
-	*arena = (struct arena){
-		.limit_bytes = arena->limit_bytes, .first_bytes = arena->first_bytes};
+	*arena = (struct arena){.limit_bytes = arena->limit_bytes,
+		.first_bytes = arena->first_bytes,
+		.budget = arena->budget,
+		.uncharged_bytes = arena->uncharged_bytes};
 }
 
 static void arena_free_chain(struct arena_block *block)
@@ -43,6 +47,7 @@ void arena_done(struct arena *arena)
 {
 	if (!arena)
 		return;
+	ensure(arena->charged_bytes == 0);
 	arena_free_chain(arena->blocks);
 	arena_renew(arena);
 }
@@ -51,6 +56,7 @@ void arena_reset(struct arena *arena)
 {
 	struct arena_block *oldest = arena->blocks;
 
+	ensure(arena->charged_bytes == 0);
 	if (!oldest)
 		return;
 	while (oldest->older) {
@@ -67,6 +73,22 @@ void arena_reset(struct arena *arena)
 	arena->next = (char *)oldest + sizeof(*oldest);
 	arena->end = (char *)oldest + oldest->size;
 	arena->used_bytes = oldest->size;
+}
+
+static void arena_charge(struct arena *arena)
+{
+	if (!arena->budget || arena->used_bytes <= arena->uncharged_bytes)
+		return;
+	buffer_budget_charge(arena->budget, arena->used_bytes - arena->charged_bytes);
+	__atomic_store_n(&arena->charged_bytes, arena->used_bytes, __ATOMIC_RELAXED);
+}
+
+void arena_discharge(struct arena *arena, struct shard *shard)
+{
+	if (arena->charged_bytes == 0)
+		return;
+	buffer_budget_discharge(shard, arena->budget, arena->charged_bytes);
+	__atomic_store_n(&arena->charged_bytes, 0, __ATOMIC_RELAXED);
 }
 
 /* Blocks double up to a bound, so that small requests stay small and large ones need few calls to
@@ -99,6 +121,7 @@ static bool arena_grow(struct arena *arena, size_t need)
 	arena->next = (char *)block + sizeof(*block);
 	arena->end = (char *)block + size;
 	arena->used_bytes += size;
+	arena_charge(arena);
 	return true;
 }
 

@@ -15,6 +15,8 @@
 #include "runtime/bytes.h"
 
 struct arena_block;
+struct buffer_budget;
+struct shard;
 
 struct arena {
 	struct arena_block *blocks; /* newest first */
@@ -22,6 +24,9 @@ struct arena {
 	size_t used_bytes;	    /* sum of the blocks' sizes */
 	size_t limit_bytes;
 	size_t first_bytes; /* of the first block; 0: a default */
+	struct buffer_budget *budget; /* that its blocks are charged to; NULL: none */
+	size_t uncharged_bytes;	      /* so much it may hold for nothing */
+	size_t charged_bytes;	      /* atomic: others may look while its owner allocates */
 };
 
 void arena_init(struct arena *arena, size_t limit_bytes);
@@ -30,6 +35,22 @@ void arena_init_small(struct arena *arena, size_t limit_bytes);
 void arena_done(struct arena *arena);
 /* Everything allocated is gone; the first block is kept for the next use. */
 void arena_reset(struct arena *arena);
+
+/* From now on all that it holds is charged to BUDGET as it grows, on whatever thread that is, once
+ * it holds more than UNCHARGED_BYTES. It is given back with arena_discharge before the arena is
+ * reset or done. */
+static inline void arena_charge_to(
+	struct arena *arena, struct buffer_budget *budget, size_t uncharged_bytes)
+{
+	ensure(arena->charged_bytes == 0);
+	arena->budget = budget;
+	arena->uncharged_bytes = uncharged_bytes;
+}
+void arena_discharge(struct arena *arena, struct shard *shard);
+static inline size_t arena_charged_bytes(const struct arena *arena)
+{
+	return __atomic_load_n(&arena->charged_bytes, __ATOMIC_RELAXED);
+}
 
 /* Uninitialised, aligned to 16 bytes; NULL when the arena's limit or the machine's memory is
  * reached. */

@@ -2,6 +2,8 @@
 
 #include <criterion/criterion.h>
 
+#include "runtime/buffer.h"
+
 /* Allocates until NULL and sums what was handed out: the sum never passes the limit. */
 Test(arena, never_grows_beyond_its_limit)
 {
@@ -31,6 +33,35 @@ Test(arena, reset_keeps_one_block)
 	cr_assert_leq(arena.used_bytes, 4096);
 	cr_assert_not_null(arena_alloc(&arena, 512));
 	arena_done(&arena);
+}
+
+/* Beyond what is free of charge all blocks count, the first ones too, until they are given back. */
+Test(arena, is_charged_for_what_it_holds_as_it_grows)
+{
+	struct buffer_budget *budget = buffer_budget_new(1, 1 << 20);
+	struct arena arena;
+
+	arena_init(&arena, 1 << 20);
+	arena_charge_to(&arena, budget, 8192);
+	for (int i = 0; i < 6; i++)
+		cr_assert_not_null(arena_alloc(&arena, 1024));
+	cr_expect_eq(buffer_budget_used(budget), 0, "an ordinary one costs nothing");
+	for (int i = 0; i < 100; i++) {
+		cr_assert_not_null(arena_alloc(&arena, 1024));
+		cr_expect_eq(arena_charged_bytes(&arena), buffer_budget_used(budget));
+		if (arena.used_bytes > 8192)
+			cr_expect_eq(buffer_budget_used(budget), arena.used_bytes);
+	}
+	cr_expect_gt(buffer_budget_used(budget), 100 * 1024);
+	arena_discharge(&arena, NULL);
+	cr_expect_eq(buffer_budget_used(budget), 0);
+	arena_reset(&arena);
+	/* In its next use it is charged again. */
+	cr_assert_not_null(arena_alloc(&arena, 100000));
+	cr_expect_eq(buffer_budget_used(budget), arena.used_bytes);
+	arena_discharge(&arena, NULL);
+	arena_done(&arena);
+	buffer_budget_free(budget);
 }
 
 /* A null string stays null, an empty one stays empty. */

@@ -4,7 +4,6 @@ static void call_back(struct shard *shard, struct task *task)
 {
 	struct controller_call *call = container_of(task, struct controller_call, task);
 
-	call->request->arena_lent = false;
 	call->done(call);
 }
 
@@ -35,7 +34,6 @@ static void controller_call_begin(struct controller_call *call, struct request *
 	void (*done)(struct controller_call *call), bool as_broker)
 {
 	call->request = request;
-	request->arena_lent = true;
 	call->done = done;
 	call->op = (struct controller_op){
 		.kind = kind,

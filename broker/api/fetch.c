@@ -430,7 +430,7 @@ static void fetch_respond(struct request *request)
 static void fetch_answer(struct fetch *fetch)
 {
 	/* A conversion takes its time: nobody may ask for another answer meanwhile. */
-	fetch->request->on_abandon = NULL;
+	request_park(fetch->request, NULL);
 	fetch_trim(fetch, true);
 	if (fetch->request->version < 4)
 		fetch_convert(fetch->request, fetch_respond);
@@ -542,7 +542,7 @@ static void fetch_begin(struct request *request)
 	}
 	request->context = fetch;
 	request->release = fetch_release;
-	request->on_abandon = fetch_abandoned;
+	request_park(request, fetch_abandoned);
 	fetch->request = request;
 	fetch->shard = shard;
 	fetch->read_committed = request->version >= 4 && message->isolation_level == 1;
@@ -578,7 +578,7 @@ static void fetch_begin(struct request *request)
 	/* Kafka looks at the isolation level when there is something to read. */
 	if (fetch->part_count > 0 && request->version >= 4 && message->isolation_level != 0 &&
 		message->isolation_level != 1) {
-		request->on_abandon = NULL;
+		request_park(request, NULL);
 		fetch_fail(request, KAFKA_UNKNOWN_SERVER_ERROR);
 		return;
 	}

@@ -67,7 +67,7 @@ static void conversion_worked(struct shard *shard, struct offload_op *op)
 		part->piece.data = part->converted->data;
 		part->piece.size = part->converted->size;
 		conversion->budget -= (int64_t)part->converted->size;
-		conversion->request->beside_bytes += part->converted->size;
+		request_charge(conversion->request, part->converted->size);
 	}
 	conversion->place++;
 	conversion_next(conversion);

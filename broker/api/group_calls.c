@@ -73,9 +73,11 @@ static void group_calls_answered(struct group_call *call)
 	struct group_calls *calls = group_calls_of(request);
 
 	calls->pending--;
-	request->beside_bytes += call->arena.used_bytes;
-	request_charge(request);
-	calls->is_too_large |= request->beside_bytes > request->home->response_arena_bytes;
+	calls->answer_bytes += call->arena.used_bytes;
+	calls->is_too_large |= calls->answer_bytes > request->home->response_arena_bytes;
+	/* It goes with the request now. */
+	request_charge(request, call->arena.used_bytes);
+	arena_discharge(&call->arena, request->shard->shard);
 	group_calls_step(calls);
 }
 

@@ -10,6 +10,7 @@ struct group_calls {
 	struct request *request;
 	struct group_call *calls;
 	uint32_t count, sent, pending; /* pending: sent and not answered */
+	size_t answer_bytes;	       /* of those that are answered */
 	bool is_too_large;	       /* the answers together: the request fails */
 	void (*finished)(struct request *request);
 };

@@ -375,7 +375,7 @@ void group_call_complete(struct group_call *call)
 {
 	struct request *request = call->request;
 
-	request->on_abandon = NULL;
+	request_park(request, NULL);
 	if (call->finish && !call->ask.out_of_memory)
 		call->finish(call);
 	if (call->ask.out_of_memory)
@@ -397,7 +397,7 @@ static void call_one_moved(struct request *request)
 {
 	struct group_call *call = call_of(request);
 
-	request->on_abandon = call_one_abandoned;
+	request_park(request, call_one_abandoned);
 	call_arrived(request->shard, call);
 }
 
@@ -432,6 +432,7 @@ void group_call_send(struct group_call *call)
 
 	call->travels = true;
 	arena_init_small(&call->arena, here->response_arena_bytes);
+	arena_charge_to(&call->arena, here->broker->budget, 0);
 	call->ask.arena = &call->arena;
 	call->task.run = call_travelled;
 	shard_send(here->shard, call->home, &call->task);
@@ -439,8 +440,10 @@ void group_call_send(struct group_call *call)
 
 void group_call_done(struct group_call *call)
 {
-	if (call->travels)
-		arena_done(&call->arena);
+	if (!call->travels)
+		return;
+	arena_discharge(&call->arena, call->request->home->shard);
+	arena_done(&call->arena);
 }
 
 /* ---- coordinators come and go ---- */
