@@ -7,7 +7,7 @@
 enum {
 	ROUND_MS = 500,	      /* between two looks, while somebody waits */
 	STUCK_MS = 2000,      /* without a request taken or an answer sent */
-	SHED_SHARE = 4,	      /* a round frees one part in so many of the limit */
+	SHED_SHARE = 2,	      /* a round frees one part in so many of the limit */
 	HELD_MIN = 32 * 1024, /* not worth a connection */
 };
 

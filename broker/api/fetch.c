@@ -27,6 +27,11 @@
  */
 #include "broker/api/fetch_internal.h"
 
+/* What an answer takes in memory for each partition: its row, once as it is made and once in its
+ * place, and its bytes in a buffer that doubles. Many polls may end at once, so it is charged while
+ * they wait. */
+enum { ANSWER_ROW_BYTES = 2 * sizeof(struct fetch_response_partition_data) + 2 * 64 };
+
 static void fetch_step(struct fetch *fetch);
 
 /* ---- at the partition's home ---- */
@@ -405,6 +410,8 @@ static void fetch_respond(struct request *request)
 {
 	struct fetch *fetch = request->context;
 	int64_t now_ms = shard_wall_ms(request->shard->shard);
+
+	request_discharge(request, fetch->answer_bytes);
 	struct fetch_response_partition_data *data =
 		schema_new_array(&fetch_response_partition_data_schema, &request->arena,
 			(int32_t)fetch->plan.want_count);
@@ -545,6 +552,8 @@ static void fetch_begin(struct request *request)
 	request_park(request, fetch_abandoned);
 	fetch->request = request;
 	fetch->shard = shard;
+	fetch->answer_bytes = (size_t)fetch->plan.want_count * ANSWER_ROW_BYTES;
+	request_charge(request, fetch->answer_bytes);
 	fetch->read_committed = request->version >= 4 && message->isolation_level == 1;
 	/* Before version 3 a partition's limit is hard: the client gets a cut batch and raises its
 	 * limit. */

@@ -45,6 +45,7 @@ struct fetch {
 	uint32_t part_count;
 	uint32_t away;	  /* parts and recalls that are not here */
 	uint32_t reading; /* parts away reading */
+	size_t answer_bytes; /* charged ahead for the answer, while there is none */
 	int64_t min_bytes, max_bytes;
 	bool read_committed, hard_limit, final, answering;
 	struct timer deadline;
