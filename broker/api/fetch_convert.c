@@ -2,11 +2,15 @@
  * Old consumers read old formats: what a partition's slice holds is read into memory and converted
  * down, one partition after the other, off the loop. As in Kafka 3.9 headers and control batches
  * are dropped, and zstd cannot be said in old formats.
+ *
+ * Many consumers may want that at once, so a conversion begins when the memory limit has room; one
+ * that has something to answer already leaves the rest out instead.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "broker/api/fetch_internal.h"
+#include "broker/pressure.h"
 #include "protocol/message_set.h"
 #include "runtime/offload.h"
 
@@ -24,6 +28,10 @@ struct fetch_conversion {
 	void (*converted)(struct request *request);
 	uint32_t place; /* of the part under way */
 	int64_t budget; /* bytes that may still be converted for this response */
+	struct buffer_waiter waiter;
+	bool has_room;	/* it has waited for it */
+	bool has_answer; /* something was converted */
+	size_t charged_bytes; /* for what is read and its converted copy, while they are made */
 	struct file_op read;
 	struct offload_op work;
 	struct compress_context *context;
@@ -52,22 +60,30 @@ static void conversion_work(struct offload_op *op)
 			magic, part->want->offset, decompressed_limit, part->converted, &used);
 }
 
+static void conversion_data_free(struct fetch_conversion *conversion)
+{
+	free(conversion->data);
+	conversion->data = NULL;
+	request_discharge(conversion->request, conversion->charged_bytes);
+	conversion->charged_bytes = 0;
+}
+
 static void conversion_worked(struct shard *shard, struct offload_op *op)
 {
 	struct fetch_conversion *conversion = container_of(op, struct fetch_conversion, work);
 	struct fetch_part *part = conversion_part(conversion);
 
-	free(conversion->data);
-	conversion->data = NULL;
+	conversion_data_free(conversion);
 	file_unref(part->piece.file);
 	part->piece = (struct piece){0};
+	request_charge(conversion->request, part->converted->capacity);
 	if (conversion->error < 0) {
 		part->error = batch_error_code(conversion->error);
 	} else {
 		part->piece.data = part->converted->data;
 		part->piece.size = part->converted->size;
 		conversion->budget -= (int64_t)part->converted->size;
-		request_charge(conversion->request, part->converted->size);
+		conversion->has_answer = true;
 	}
 	conversion->place++;
 	conversion_next(conversion);
@@ -79,8 +95,7 @@ static void conversion_read_done(struct shard *shard, struct file_op *op)
 
 	if (op->result < 0) {
 		conversion_part(conversion)->error = KAFKA_KAFKA_STORAGE_ERROR;
-		free(conversion->data);
-		conversion->data = NULL;
+		conversion_data_free(conversion);
 		conversion->place++;
 		conversion_next(conversion);
 		return;
@@ -97,6 +112,31 @@ static void conversion_finish(struct fetch_conversion *conversion)
 	conversion->converted(conversion->request);
 }
 
+static void conversion_memory_ready(struct shard *shard, struct buffer_waiter *waiter)
+{
+	struct fetch_conversion *conversion =
+		container_of(waiter, struct fetch_conversion, waiter);
+
+	pressure_served(conversion->fetch->shard);
+	conversion->has_room = true;
+	conversion_next(conversion);
+}
+
+/* True when the next one may begin; otherwise this is seen to again when there is room. */
+static bool conversion_has_room(struct fetch_conversion *conversion)
+{
+	struct broker_shard *shard = conversion->fetch->shard;
+	struct buffer_budget *budget = shard->broker->budget;
+
+	if (conversion->has_room || !buffer_budget_is_over(budget))
+		return true;
+	conversion->waiter.size = 1;
+	conversion->waiter.ready = conversion_memory_ready;
+	pressure_waiting(shard);
+	buffer_wait(shard->shard, budget, &conversion->waiter);
+	return false;
+}
+
 static void conversion_next(struct fetch_conversion *conversion)
 {
 	struct fetch *fetch = conversion->fetch;
@@ -108,8 +148,13 @@ static void conversion_next(struct fetch_conversion *conversion)
 			continue;
 		size_t size = min_of(part->piece.size,
 			(size_t)max_of((uint32_t)CONVERT_SLICE_MAX, part->first_batch_size));
-		if (conversion->budget <= 0 && conversion->place > 0)
-			size = 0; /* the limit is reached: nothing more in this response */
+		if ((conversion->budget <= 0 && conversion->place > 0) ||
+			(conversion->has_answer &&
+				buffer_budget_is_over(fetch->shard->broker->budget)))
+			size = 0; /* a limit is reached: nothing more in this response */
+		else if (!conversion_has_room(conversion))
+			return;
+		conversion->has_room = false;
 		part->converted = request_new(conversion->request, struct record_buffer);
 		conversion->data = size > 0 && part->converted ? malloc(size) : NULL;
 		if (!conversion->data) {
@@ -117,6 +162,8 @@ static void conversion_next(struct fetch_conversion *conversion)
 			part->piece = (struct piece){0};
 			continue;
 		}
+		conversion->charged_bytes = 2 * size;
+		request_charge(conversion->request, conversion->charged_bytes);
 		record_buffer_init(part->converted, size * CONVERT_GROWTH + CONVERT_EXTRA);
 		conversion->read.done = conversion_read_done;
 		file_read(shard, &conversion->read, part->piece.file, conversion->data, size,
