@@ -57,7 +57,7 @@ struct request {
 	struct buffer *frame; /* holds the bytes that the decoded request looks into */
 	struct bytes body;    /* behind the header */
 	struct arena arena;
-	size_t beside_bytes; /* of its memory outside the arena */
+	size_t beside_bytes;	     /* of its memory outside the arena */
 	size_t beside_charged_bytes; /* of those, to the budget */
 	void *message;	/* the decoded request: struct NAME_request */
 	void *response; /* struct NAME_response with its defaults; the handler fills it in */

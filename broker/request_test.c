@@ -47,21 +47,20 @@ static void frame_make(int count)
 
 	arena_init(&arena, 16 << 20);
 	schema_init(&metadata_request_schema, &message);
-	message.topics =
-		schema_new_array(&metadata_request_topic_schema, &arena, count);
+	message.topics = schema_new_array(&metadata_request_topic_schema, &arena, count);
 	message.topics_count = count;
 	for (int i = 0; i < count; i++)
 		message.topics[i].name = STR("a-topic");
 	output_init(&output, &arena, 256);
-	cr_assert_eq(frame_request_encode(&output, api_find(API_METADATA), 9, 1, STR("test"),
-			     &message, &error),
+	cr_assert_eq(frame_request_encode(
+			     &output, api_find(API_METADATA), 9, 1, STR("test"), &message, &error),
 		0);
 	/* As a shard would take it, of which there is none. */
 	world.frame = malloc(sizeof(*world.frame) + output.size);
 	world.frame->references = 2;
 	memcpy(world.frame->data, output.data, output.size);
-	world.bytes = (struct bytes){
-		.data = world.frame->data + 4, .size = (int32_t)output.size - 4};
+	world.bytes =
+		(struct bytes){.data = world.frame->data + 4, .size = (int32_t)output.size - 4};
 	arena_done(&arena);
 }
 

@@ -30,17 +30,19 @@ char *contract_path(const struct contract *contract, const char *name);
 
 /* The cases, by file. */
 #define CONTRACT_CASES(entry)                                                                      \
-	entry(shards_posts_run_in_order, 1) entry(shards_late_tasks_wait_for_others, 1) entry(shards_timers_fire_in_order, 1) entry(           \
-		shards_timers_move_and_stop, 1) entry(shards_clock_stands_still_in_a_step,         \
-		1) entry(shards_entropy_differs, 1) entry(shards_messages_keep_their_order,        \
-		2) entry(shards_ping_pong, 4) entry(shards_offload, 2) entry(fibers_wait_and_wake, \
-		1) entry(fibers_many, 1) entry(files_write_read_sync, 1) entry(files_many_are_synced, 1) entry(files_errors,       \
-		1) entry(files_names, 1) entry(files_writes_keep_their_order,                      \
-		1) entry(files_replace, 1) entry(files_sync_all, 1) entry(files_lock, 1) entry(sockets_echo,                \
-		1) entry(sockets_move_to_another_shard, 3) entry(sockets_send_slices, 1)           \
-		entry(sockets_slice_beyond_the_end, 1) entry(sockets_end_of_stream, 1) entry(      \
-			sockets_close_cancels, 1) entry(sockets_peer_that_never_reads, 1)          \
-			entry(sockets_peer_that_is_gone, 1) entry(sockets_refused, 1) entry(sockets_paused, 1)              \
+	entry(shards_posts_run_in_order, 1) entry(shards_late_tasks_wait_for_others, 1) entry(     \
+		shards_timers_fire_in_order, 1) entry(shards_timers_move_and_stop,                 \
+		1) entry(shards_clock_stands_still_in_a_step, 1) entry(shards_entropy_differs,     \
+		1) entry(shards_messages_keep_their_order, 2) entry(shards_ping_pong,              \
+		4) entry(shards_offload, 2) entry(fibers_wait_and_wake, 1) entry(fibers_many,      \
+		1) entry(files_write_read_sync, 1) entry(files_many_are_synced, 1)                 \
+		entry(files_errors, 1) entry(files_names, 1) entry(files_writes_keep_their_order,  \
+			1) entry(files_replace, 1) entry(files_sync_all, 1) entry(files_lock,      \
+			1) entry(sockets_echo, 1) entry(sockets_move_to_another_shard,             \
+			3) entry(sockets_send_slices, 1) entry(sockets_slice_beyond_the_end, 1)    \
+			entry(sockets_end_of_stream, 1) entry(sockets_close_cancels, 1) entry(     \
+				sockets_peer_that_never_reads, 1) entry(sockets_peer_that_is_gone, \
+				1) entry(sockets_refused, 1) entry(sockets_paused, 1)              \
 				entry(sockets_resolve, 1) entry(buffers_keep_to_the_limit, 1)      \
 					entry(buffers_are_waited_for_in_order, 1)                  \
 						entry(buffers_waiters_may_change_their_mind, 1)    \

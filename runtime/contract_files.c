@@ -333,8 +333,8 @@ static void sync_all(struct shard *shard, void *argument)
 	struct contract *contract = argument;
 	char *first = contract_path(contract, "first"), *second = contract_path(contract, "second"),
 	     *nowhere = contract_path(contract, "nowhere");
-	struct sync_ask asks[] = {{.folder = contract->folder}, {.error = 1}, {.folder = nowhere},
-		{.error = 1}};
+	struct sync_ask asks[] = {
+		{.folder = contract->folder}, {.error = 1}, {.folder = nowhere}, {.error = 1}};
 
 	ensure(fiber_sync_all(shard, NULL, 0) == 0);
 	ensure(fiber_write_new(shard, first, "one", 3, &asks[1].file) == 0);

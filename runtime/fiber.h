@@ -65,9 +65,9 @@ void fiber_offload(struct shard *shard, struct offload_op *op);
 
 /* A file to sync, or a folder. */
 struct sync_ask {
-	struct file *file;  /* NULL: the folder */
+	struct file *file; /* NULL: the folder */
 	const char *folder;
-	int error;	    /* its answer */
+	int error; /* its answer */
 };
 
 /* All at once, which a disk does in little more than the time of one. 0 or the first error, when all are

@@ -35,7 +35,8 @@ struct log_dir {
 				     next start has to look at it again: no clean mark */
 	int64_t broker_epoch;	  /* of that stop; -1 */
 	uint32_t partition_count; /* atomic: found or placed here */
-	uint64_t checkpoint_hashes[LOG_DIR_CHECKPOINTS]; /* of what was written last; 0: not known */
+	uint64_t
+		checkpoint_hashes[LOG_DIR_CHECKPOINTS]; /* of what was written last; 0: not known */
 	struct file *lock;
 	char *lock_path;
 };

@@ -228,8 +228,7 @@ static void sent_answered(struct log_append *op)
 		fiber_wake(sent->shard, sent->fiber);
 }
 
-void fixture_send(
-	struct log *log, struct fixture_sent *sent, const struct fixture_batch *batch)
+void fixture_send(struct log *log, struct fixture_sent *sent, const struct fixture_batch *batch)
 {
 	uint32_t size;
 

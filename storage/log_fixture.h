@@ -103,8 +103,7 @@ struct fixture_sent {
 	int64_t readable_end, durable_end; /* when it was answered */
 	bool is_answered;
 };
-void fixture_send(
-	struct log *log, struct fixture_sent *sent, const struct fixture_batch *batch);
+void fixture_send(struct log *log, struct fixture_sent *sent, const struct fixture_batch *batch);
 /* Waits for the answer: Kafka's error code. SENT->op tells the offsets until it is sent again. */
 int16_t fixture_answer_wait(struct fixture_sent *sent);
 

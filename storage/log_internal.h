@@ -12,9 +12,9 @@
 enum {
 	LOG_RING_SIZE =
 		64, /* batches of the tail that are found without the disk; a power of two */
-	LOG_WRITE_PARTS_MAX = 64,   /* operations gathered into one write */
-	LOG_SCAN_SIZE = 256 << 10,  /* read at a time in a recovery; a larger batch takes more */
-	LOG_EPOCHS_FIBERS_MAX = 4,  /* of one shard, that write leader epochs behind others' backs */
+	LOG_WRITE_PARTS_MAX = 64,  /* operations gathered into one write */
+	LOG_SCAN_SIZE = 256 << 10, /* read at a time in a recovery; a larger batch takes more */
+	LOG_EPOCHS_FIBERS_MAX = 4, /* of one shard, that write leader epochs behind others' backs */
 	LOG_LONG_SYNC_FIBERS_MAX = 256, /* of one shard; many, for files that wait share a sync */
 	LOG_LOOKUP_FIBERS_MAX = 32, /* questions of one shard that wait for the disk at a time */
 };

@@ -26,7 +26,7 @@ enum {
 };
 
 struct promise {
-	int64_t end; /* the log end is not before it */
+	int64_t end;	      /* the log end is not before it */
 	int64_t newest[KEYS]; /* the offset of a key's last record, -1; of compacted logs */
 };
 
@@ -141,7 +141,7 @@ static void trial_run(struct trial *trial)
 }
 
 struct reading {
-	int64_t end; /* behind what was read */
+	int64_t end;   /* behind what was read */
 	bool is_whole; /* nothing is missing between the first and the last */
 	int64_t newest[KEYS];
 };
@@ -244,8 +244,7 @@ static void segments_delete(struct fixture *fixture)
 /* Recovery is told of no start and no recovery point, as of a log that was just made. */
 Test(log_power_cut, segments_that_are_deleted_leave_no_gap)
 {
-	struct trial trial = {
-		.prepare = segments_fill, .act = segments_delete, .look = whole_look};
+	struct trial trial = {.prepare = segments_fill, .act = segments_delete, .look = whole_look};
 
 	trial_run(&trial);
 }
@@ -302,7 +301,9 @@ static void keys_fill(struct fixture *fixture)
 
 	memset(trial->promise.newest, -1, sizeof(trial->promise.newest));
 	must_eq(fixture_append(fixture->log, &aborted).error_code, 0);
-	must_eq(fixture_append_bytes(fixture->log, APPEND_COORDINATOR, marker, size, true).error_code, 0);
+	must_eq(fixture_append_bytes(fixture->log, APPEND_COORDINATOR, marker, size, true)
+			.error_code,
+		0);
 	for (int i = 0; log_segment_count(fixture->log) < 9; i++) {
 		keys_append(fixture, 5, 1);
 		if (i % 3 == 0)
@@ -348,8 +349,8 @@ static void compact_twice(struct fixture *fixture)
 static void newest_check(const struct trial *trial, const struct reading *reading)
 {
 	for (int key = 0; key < KEYS; key++)
-		must_eq(reading->newest[key], trial->promise.newest[key], "key %d: %ld, not %ld", key,
-			reading->newest[key], trial->promise.newest[key]);
+		must_eq(reading->newest[key], trial->promise.newest[key], "key %d: %ld, not %ld",
+			key, reading->newest[key], trial->promise.newest[key]);
 }
 
 static void newest_look(struct fixture *fixture)
@@ -363,9 +364,10 @@ static void newest_look(struct fixture *fixture)
 	newest_check(trial, &reading);
 	/* An index may be lost and made anew: of an aborted transaction whose records are gone it says nothing. */
 	for (uint32_t i = 0; i < trial->version_count; i++)
-		is_known = is_known || (found.data == trial->versions[i].data &&
-					       (found.transactions == 0 ||
-						       found.transactions == trial->versions[i].transactions));
+		is_known = is_known ||
+			   (found.data == trial->versions[i].data &&
+				   (found.transactions == 0 ||
+					   found.transactions == trial->versions[i].transactions));
 	must(is_known, "files of two versions of a segment are found together");
 	/* Which finds segments that overlap. */
 	compact(fixture, KEYS, &cleaning);

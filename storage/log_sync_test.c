@@ -134,8 +134,7 @@ static bool crowd_is_durable(const struct crowd *crowd)
 static void crowd_syncs(struct fixture *fixture)
 {
 	struct crowd *crowd = fixture->argument;
-	struct log_open ask = {
-		.folder = "data", .topic = STR("topic"), .config = fixture->config};
+	struct log_open ask = {.folder = "data", .topic = STR("topic"), .config = fixture->config};
 	char name[32];
 
 	for (int i = 0; i < LOGS; i++) {

@@ -29,8 +29,8 @@ struct fetch_conversion {
 	uint32_t place; /* of the part under way */
 	int64_t budget; /* bytes that may still be converted for this response */
 	struct buffer_waiter waiter;
-	bool has_room;	/* it has waited for it */
-	bool has_answer; /* something was converted */
+	bool has_room;	      /* it has waited for it */
+	bool has_answer;      /* something was converted */
 	size_t charged_bytes; /* for what is read and its converted copy, while they are made */
 	struct file_op read;
 	struct offload_op work;
@@ -114,8 +114,7 @@ static void conversion_finish(struct fetch_conversion *conversion)
 
 static void conversion_memory_ready(struct shard *shard, struct buffer_waiter *waiter)
 {
-	struct fetch_conversion *conversion =
-		container_of(waiter, struct fetch_conversion, waiter);
+	struct fetch_conversion *conversion = container_of(waiter, struct fetch_conversion, waiter);
 
 	pressure_served(conversion->fetch->shard);
 	conversion->has_room = true;

@@ -12,9 +12,9 @@ enum {
 	EPOCH_FINAL = -1,
 	SESSION_EVICTION_MS = 120000, /* unused for so long: stale. In use for so long: displaced by
 					 one that is worth more */
-	SESSIONS_SHARE = 4, /* of the memory limit, all shards together */
-	ALLOCATION_BYTES = 16, /* what malloc keeps with each */
-	MAP_BUCKETS_MIN = 8,   /* of a map with more than one entry */
+	SESSIONS_SHARE = 4,	      /* of the memory limit, all shards together */
+	ALLOCATION_BYTES = 16,	      /* what malloc keeps with each */
+	MAP_BUCKETS_MIN = 8,	      /* of a map with more than one entry */
 };
 
 struct fetch_session_partition {
@@ -99,8 +99,8 @@ static void cache_settle(struct fetch_session_cache *cache)
 	cache->charged_bytes = cache->bytes;
 }
 
-static void session_partition_free(struct fetch_session_cache *cache,
-	struct fetch_session *session, struct fetch_session_partition *partition)
+static void session_partition_free(struct fetch_session_cache *cache, struct fetch_session *session,
+	struct fetch_session_partition *partition)
 {
 	size_t bytes = partition_bytes(partition->node.key_size);
 
@@ -114,8 +114,8 @@ static void session_partition_free(struct fetch_session_cache *cache,
 static void session_free(struct fetch_session_cache *cache, struct fetch_session *session)
 {
 	list_for_each_safe (node, &session->order)
-		session_partition_free(cache, session,
-			container_of(node, struct fetch_session_partition, order));
+		session_partition_free(
+			cache, session, container_of(node, struct fetch_session_partition, order));
 	cache->bytes -= session_bytes(session);
 	map_done(&session->partitions);
 	map_remove(&cache->sessions, &session->node);
@@ -252,8 +252,8 @@ static bool session_is_stale(const struct fetch_session *session, int64_t now_ms
 
 /* Sessions of consumers can be displaced by followers at once; by others when they are no longer
  * young. */
-static bool session_gives_way(const struct fetch_session *session,
-	const struct session_claim *claim, int64_t now_ms)
+static bool session_gives_way(
+	const struct fetch_session *session, const struct session_claim *claim, int64_t now_ms)
 {
 	bool old = session->used_ms - session->created_ms > SESSION_EVICTION_MS;
 
@@ -310,7 +310,8 @@ static bool cache_make_room(
 			count++;
 		}
 	}
-	if (claim->bytes > cache->bytes_max || cache->bytes - bytes > cache->bytes_max - claim->bytes ||
+	if (claim->bytes > cache->bytes_max ||
+		cache->bytes - bytes > cache->bytes_max - claim->bytes ||
 		(!claim->session && cache->sessions.count - count >= cache->slots))
 		return false;
 	while (!cache_has_room(cache, claim)) {

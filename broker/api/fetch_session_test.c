@@ -67,8 +67,8 @@ static struct answer fetch(struct ask ask)
 	topic.topic = forgotten.topic = ask.by_id ? STR("") : str_from(ask.topic);
 	if (ask.by_id)
 		topic.topic_id = forgotten.topic_id = (struct uuid){{[15] = 1}};
-	topic.partitions = schema_new_array(
-		&fetch_request_fetch_partition_schema, &request.arena, ask.count);
+	topic.partitions =
+		schema_new_array(&fetch_request_fetch_partition_schema, &request.arena, ask.count);
 	topic.partitions_count = ask.count;
 	for (int32_t i = 0; i < ask.count; i++)
 		topic.partitions[i].partition = ask.from + i;
@@ -87,8 +87,8 @@ static struct answer fetch(struct ask ask)
 	for (int32_t i = 0; i < response.responses_count; i++)
 		answer.partitions += response.responses[i].partitions_count;
 	arena_done(&request.arena);
-	cr_expect_eq(buffer_budget_used(world.broker.budget), fetch_session_cache_bytes(world.cache),
-		"what is held is what is charged");
+	cr_expect_eq(buffer_budget_used(world.broker.budget),
+		fetch_session_cache_bytes(world.cache), "what is held is what is charged");
 	cr_expect_leq(fetch_session_cache_bytes(world.cache), SHARE_BYTES);
 	return answer;
 }
@@ -174,12 +174,19 @@ Test(fetch_session, is_charged_for_what_it_adds_and_no_more_for_what_it_forgets)
 		size_t before = held();
 
 		cr_expect_neq(id, 0);
-		ask = (struct ask){.session_id = id, .epoch = 1, .topic = "t", .from = 50,
-			.count = 100, .by_id = by_id};
+		ask = (struct ask){.session_id = id,
+			.epoch = 1,
+			.topic = "t",
+			.from = 50,
+			.count = 100,
+			.by_id = by_id};
 		cr_expect_eq(fetch(ask).error, 0);
 		size_t larger = held();
 		cr_expect_gt(larger, before + 50 * sizeof(struct fetch_key));
-		ask = (struct ask){.session_id = id, .epoch = 2, .topic = "t", .forgotten = 100,
+		ask = (struct ask){.session_id = id,
+			.epoch = 2,
+			.topic = "t",
+			.forgotten = 100,
 			.by_id = by_id};
 		cr_expect_eq(fetch(ask).error, 0);
 		cr_expect_lt(held(), before);

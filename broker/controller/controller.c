@@ -350,8 +350,8 @@ static void maybe_snapshot(struct controller *controller)
 
 static void run_round(struct controller *controller)
 {
-	struct round round = {.next_offset = controller->next_offset,
-		.now_ms = shard_wall_ms(controller->shard)};
+	struct round round = {
+		.next_offset = controller->next_offset, .now_ms = shard_wall_ms(controller->shard)};
 	struct list_node *node;
 	int error = 0, count = 0;
 

@@ -545,8 +545,8 @@ static int make_folders(struct writing *writing, const char *path)
 static int write_bootstrap(struct writing *writing)
 {
 	struct formatter *formatter = writing->formatter;
-	char *path = arena_printf(formatter->arena, "%s/" BOOTSTRAP_CHECKPOINT_FILE_NAME,
-		writing->directory->path);
+	char *path = arena_printf(
+		formatter->arena, "%s/" BOOTSTRAP_CHECKPOINT_FILE_NAME, writing->directory->path);
 
 	if (!path)
 		return -ENOMEM;
@@ -566,8 +566,8 @@ static int write_voters(struct writing *writing)
 	char *path;
 	int error;
 
-	writing->metadata_folder = arena_printf(
-		formatter->arena, "%s/__cluster_metadata-0", writing->directory->path);
+	writing->metadata_folder =
+		arena_printf(formatter->arena, "%s/__cluster_metadata-0", writing->directory->path);
 	snapshot_name_format((struct snapshot_id){0, 0}, name);
 	path = writing->metadata_folder
 		       ? arena_printf(formatter->arena, "%s/%s", writing->metadata_folder, name)
@@ -628,7 +628,8 @@ static int give_names(struct writing *writing, int error)
 	if (error == 0)
 		error = fiber_sync_all(shard, names, writing->metadata_folder ? 2 : 1);
 	if (error == 0)
-		error = fiber_rename(shard, writing->properties_temporary, writing->properties_path);
+		error = fiber_rename(
+			shard, writing->properties_temporary, writing->properties_path);
 	return error < 0 ? error : fiber_sync_folder(shard, writing->directory->path);
 }
 

@@ -233,7 +233,7 @@ Test(formatter, a_dynamic_quorum_has_its_voters_in_a_snapshot)
 	world_free(world);
 }
 
-#define BOOTSTRAP "/data/a/bootstrap.checkpoint"
+#define BOOTSTRAP	"/data/a/bootstrap.checkpoint"
 #define VOTERS_SNAPSHOT "/data/a/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"
 
 /* Of a file; -1 when there is none. */

@@ -647,9 +647,9 @@ int quorum_lead(struct quorum *quorum, struct image_loader *loader, struct recor
 	if (error < 0)
 		return error;
 	quorum->voters_are_logged = true;
-	image_loader_position_set(loader, (struct image_position){.offset = next - 1,
-						  .epoch = quorum->epoch,
-						  .timestamp_ms = now_ms});
+	image_loader_position_set(loader,
+		(struct image_position){
+			.offset = next - 1, .epoch = quorum->epoch, .timestamp_ms = now_ms});
 	*ret_next_offset = next;
 	return 0;
 }

@@ -276,8 +276,8 @@ int snapshot_writer_name(struct snapshot_writer *writer, int error)
 	writer_fail(writer, error);
 	file_unref(writer->file);
 	if (writer->error == 0)
-		writer_fail(writer,
-			fiber_rename(writer->shard, writer->temporary_path, writer->path));
+		writer_fail(
+			writer, fiber_rename(writer->shard, writer->temporary_path, writer->path));
 	record_buffer_done(&writer->buffer);
 	arena_done(&writer->scratch);
 	free(writer->temporary_path);

@@ -186,8 +186,8 @@ static size_t sync_growth(const struct group *group, const struct group_ask *ask
 		bytes += state_cost((size_t)max_of(message->assignments[i].assignment.size, 0));
 	if (bytes == 0 || !group)
 		return bytes;
-	map_for_each(node, &group->members)
-		old += state_size(map_entry(node, struct group_member, node)->assignment.data);
+	map_for_each(node, &group->members) old +=
+		state_size(map_entry(node, struct group_member, node)->assignment.data);
 	return bytes - min_of(bytes, old);
 }
 
@@ -212,9 +212,8 @@ bool ask_has_room(struct group_machine *machine, const struct group_ask *ask)
 	size_t growth = ask_growth(NULL, ask);
 	const struct group *group;
 
-	if (growth == 0 ||
-		bytes + growth + state_cost(sizeof(*group)) + str_cost(ask->group_id) <=
-			room - room / KNOWN_SHARE)
+	if (growth == 0 || bytes + growth + state_cost(sizeof(*group)) + str_cost(ask->group_id) <=
+				   room - room / KNOWN_SHARE)
 		return true;
 	group = group_find(machine, ask->group_id);
 	if (!group)

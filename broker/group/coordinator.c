@@ -180,8 +180,8 @@ static int step_records_build(const struct group_partition *place, const struct 
 	error = batch_builder_begin(&builder, &options, append->context, &append->bytes);
 	for (const struct group_record *record = step->first; record && error == 0;
 		record = record->next)
-		error = batch_builder_append(&builder, offset++, step->now.wall_ms, record->key,
-			record->value, NULL, 0);
+		error = batch_builder_append(
+			&builder, offset++, step->now.wall_ms, record->key, record->value, NULL, 0);
 	return error ? error : batch_builder_end(&builder);
 }
 

@@ -174,9 +174,9 @@ static bool group_subscription_add(struct group *group, struct bytes metadata)
 			struct str name = subscription.topics[i];
 			if (map_find(&group->subscribed, name.data, (size_t)name.size))
 				continue;
-			if (!budget_allows(group->machine,
-				    state_cost(sizeof(struct group_subscribed)) +
-					    state_cost((size_t)name.size))) {
+			if (!budget_allows(
+				    group->machine, state_cost(sizeof(struct group_subscribed)) +
+							    state_cost((size_t)name.size))) {
 				read = false;
 				break;
 			}

@@ -282,10 +282,9 @@ static void pending_forget(struct group_machine *machine, const struct group *gr
 {
 	while (pending_is_full(machine)) {
 		struct map_node *own = group ? map_first(&group->pending) : NULL;
-		classic_session_expired(
-			own ? map_entry(own, struct group_member, node)
-			    : container_of(list_first(&machine->pending), struct group_member,
-				      pending_node));
+		classic_session_expired(own ? map_entry(own, struct group_member, node)
+					    : container_of(list_first(&machine->pending),
+						      struct group_member, pending_node));
 		machine->step->forgotten++;
 	}
 }

@@ -256,8 +256,8 @@ static void load_begin(struct group_partition *place)
 	}
 	place->coordinator->loads++;
 	place->loading = true;
-	place->machine = group_machine_new(
-		&limits, place->shard->seed, &place->shard->broker->group_budget);
+	place->machine =
+		group_machine_new(&limits, place->shard->seed, &place->shard->broker->group_budget);
 }
 
 static void loads_begin(struct group_coordinator *coordinator)

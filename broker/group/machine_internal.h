@@ -150,8 +150,8 @@ struct group_machine {
 	uint64_t seed;
 	uint64_t marks;
 	struct group_budget *budget;
-	struct list pending;  /* struct group_member, of all groups, the oldest first */
-	size_t pending_bytes; /* of these */
+	struct list pending;	 /* struct group_member, of all groups, the oldest first */
+	size_t pending_bytes;	 /* of these */
 	struct group_step *step; /* while an event is handled */
 	struct group_now now;
 	char *cleanup_from; /* the group at which the next cleanup goes on; NULL: the first */

@@ -26,7 +26,7 @@ static struct {
 	int64_t log_end;
 	struct arena arena;
 	uint32_t ids;
-	bool refused; /* of the last step */
+	bool refused;	    /* of the last step */
 	uint32_t forgotten; /* of all */
 	bool answered[ASKS_MAX];
 	struct group_ask *asks[ASKS_MAX];
@@ -148,7 +148,8 @@ static void check_replay(void)
 static void world_end(void)
 {
 	unload(world.machine);
-	cr_assert_eq(world.budget.bytes, 0, "%zu bytes of state were not freed", world.budget.bytes);
+	cr_assert_eq(
+		world.budget.bytes, 0, "%zu bytes of state were not freed", world.budget.bytes);
 	for (int i = 0; i < world.ask_count; i++)
 		cr_assert(world.answered[i] || world.asks[i]->out_of_memory,
 			"ask %d was never answered", i);
@@ -996,8 +997,9 @@ Test(machine, what_a_request_would_add_is_known_before_it_is_taken)
 	cr_assert_eq(world.budget.bytes, 0);
 	cr_assert_eq(world.log_end, 0);
 	struct str metadata = text_of('m', 100000);
-	cr_assert_eq(joined(join_as("g", (struct joining){.version = 3,
-				    .metadata = text(metadata)}))->error_code,
+	cr_assert_eq(
+		joined(join_as("g", (struct joining){.version = 3, .metadata = text(metadata)}))
+			->error_code,
 		KAFKA_COORDINATOR_NOT_AVAILABLE);
 	cr_assert_eq(world.budget.bytes, 0);
 	const char *a, *b;
@@ -1045,8 +1047,7 @@ Test(machine, what_a_deleted_topic_takes_along_is_told_in_several_steps)
 	while (!all) {
 		struct group_step step;
 		group_step_begin(&step, now(), world.log_end);
-		all = group_machine_topic_deleted(
-			world.machine, &step, STR("gone"), &UUID_ZERO);
+		all = group_machine_topic_deleted(world.machine, &step, STR("gone"), &UUID_ZERO);
 		cr_assert_leq(step.record_bytes, 1000);
 		step_end(&step);
 		cr_assert_lt(steps++, 10);
@@ -1115,15 +1116,14 @@ Test(machine, what_is_acknowledged_is_loaded_and_served_beyond_the_limit)
 	cr_assert(!is_answered(again));
 	cr_assert_eq(leave("g", b, NULL), 0);
 	cr_assert_eq(joined(again)->generation_id, 2);
-	cr_assert_eq(
-		synced(sync_as("g", a, 2, 1, (const char *[]){a, "all"}))->error_code, 0);
+	cr_assert_eq(synced(sync_as("g", a, 2, 1, (const char *[]){a, "all"}))->error_code, 0);
 	struct group_ask *successor = join_new_member("g", &c);
 	again = join_as("g", (struct joining){.member = a});
 	cr_assert_eq(joined(again)->generation_id, 3);
 	cr_assert_eq(joined(successor)->generation_id, 3);
 	/* But a quarter of the limit is all that members get on top. */
-	struct group_ask *large = join_as(
-		"g", (struct joining){.version = 3, .metadata = text(text_of('x', 5000))});
+	struct group_ask *large =
+		join_as("g", (struct joining){.version = 3, .metadata = text(text_of('x', 5000))});
 	cr_assert_eq(joined(large)->error_code, KAFKA_COORDINATOR_NOT_AVAILABLE);
 	world_end();
 }
@@ -1202,8 +1202,8 @@ Test(machine, the_topics_that_a_group_reads_have_a_limit)
 			memcpy(at + 2, topic, 4);
 		}
 		store_be32(at, 0);
-		ask = ask_new(GROUP_ASK_JOIN, 3, name, &join_group_request_schema, (void **)&message,
-			&join_group_response_schema);
+		ask = ask_new(GROUP_ASK_JOIN, 3, name, &join_group_request_schema,
+			(void **)&message, &join_group_response_schema);
 		message->group_id = ask->group_id;
 		message->member_id = STR("");
 		message->session_timeout_ms = message->rebalance_timeout_ms = 1000;

@@ -273,10 +273,10 @@ static int commit_records(
 				&topic->partitions[j];
 			if (commit_is_refused(machine, partition))
 				continue;
-			struct offset_value value = commit_value(machine, ask, topic, partition,
-				record_next_offset(machine));
-			int error = record_offset_commit(machine, group, topic->name,
-				partition->partition_index, &value);
+			struct offset_value value = commit_value(
+				machine, ask, topic, partition, record_next_offset(machine));
+			int error = record_offset_commit(
+				machine, group, topic->name, partition->partition_index, &value);
 			if (error < 0)
 				return error;
 		}
@@ -284,8 +284,7 @@ static int commit_records(
 	return 0;
 }
 
-size_t offsets_commit_growth(
-	const struct group *group, const struct offset_commit_request *message)
+size_t offsets_commit_growth(const struct group *group, const struct offset_commit_request *message)
 {
 	size_t bytes = 0;
 
@@ -298,18 +297,18 @@ size_t offsets_commit_growth(
 		for (int32_t j = 0; j < topic->partitions_count; j++) {
 			const struct offset_commit_request_partition *partition =
 				&topic->partitions[j];
-			size_t metadata = state_cost(
-				(size_t)max_of(partition->committed_metadata.size, 0));
+			size_t metadata =
+				state_cost((size_t)max_of(partition->committed_metadata.size, 0));
 			const struct group_offset *known =
-				group ? group_offset_find(group, topic->name,
-						partition->partition_index)
+				group ? group_offset_find(
+						group, topic->name, partition->partition_index)
 				      : NULL;
 
 			if (!known)
 				bytes += state_cost(sizeof(struct group_offset)) + metadata;
 			else
-				bytes += metadata - min_of(metadata,
-							    state_size(known->value.metadata.data));
+				bytes += metadata -
+					 min_of(metadata, state_size(known->value.metadata.data));
 		}
 	}
 	return bytes;
@@ -362,10 +361,9 @@ void offsets_commit(struct group_machine *machine, struct group_ask *ask)
 				&in->partitions[j];
 			bool refused = commit_is_refused(machine, partition);
 			if (!refused) {
-				struct offset_value value = commit_value(
-					machine, ask, in, partition, record_offset++);
-				offset_apply(
-					group, in->name, partition->partition_index, &value);
+				struct offset_value value =
+					commit_value(machine, ask, in, partition, record_offset++);
+				offset_apply(group, in->name, partition->partition_index, &value);
 			}
 			if (!out || !out->partitions)
 				continue;

@@ -65,8 +65,8 @@ static int record_add(struct group_machine *machine, enum record_type type,
 			value_version, value, &record->value);
 	if (error < 0)
 		return error;
-	size_t size = (size_t)record->key.size + (size_t)max_of(record->value.size, 0) +
-		      RECORD_OVERHEAD;
+	size_t size =
+		(size_t)record->key.size + (size_t)max_of(record->value.size, 0) + RECORD_OVERHEAD;
 	if (step->record_bytes + size > machine->limits.record_size_max)
 		return -EMSGSIZE;
 	step->record_bytes += size;

@@ -181,6 +181,6 @@ uint64_t linux_usable_memory(void)
 {
 	struct sysinfo info;
 
-	return sysinfo(&info) == 0 ? memory_by_limit("", (uint64_t)info.totalram * info.mem_unit) :
-				     0;
+	return sysinfo(&info) == 0 ? memory_by_limit("", (uint64_t)info.totalram * info.mem_unit)
+				   : 0;
 }

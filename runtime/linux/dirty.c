@@ -94,7 +94,8 @@ static struct list_node *device_pop_dirty(struct device *device)
 		node = list_pop_front(&device->large_files);
 	if (!node && device->is_pressed)
 		node = list_pop_front(&device->dirty_files);
-	__atomic_store_n(&device->has_large, !list_is_empty(&device->large_files), __ATOMIC_SEQ_CST);
+	__atomic_store_n(
+		&device->has_large, !list_is_empty(&device->large_files), __ATOMIC_SEQ_CST);
 	return node;
 }
 

@@ -459,7 +459,8 @@ static void small_files(struct shard *shard, struct test *test)
 	struct device *device = linux_file_of(large)->device;
 	for (unsigned i = 0; i < SMALL_FILES; i++) {
 		snprintf(path, sizeof(path), "%s-%u", test->path, i);
-		ensure(fiber_open(shard, path, FILE_READ | FILE_WRITE | FILE_CREATE, &files[i]) == 0);
+		ensure(fiber_open(shard, path, FILE_READ | FILE_WRITE | FILE_CREATE, &files[i]) ==
+			0);
 		unlink(path);
 	}
 	for (unsigned i = 0; i < 200; i++)
@@ -481,7 +482,8 @@ static void small_files(struct shard *shard, struct test *test)
 	free(much);
 }
 
-Test(linux_files, small_files_are_left_to_the_kernel_until_half_of_the_limit_is_dirty, .timeout = 60)
+Test(linux_files, small_files_are_left_to_the_kernel_until_half_of_the_limit_is_dirty,
+	.timeout = 60)
 {
 	test_run(small_files, 4 << 20);
 }

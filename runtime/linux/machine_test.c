@@ -273,7 +273,8 @@ Test(linux_machine, counts_the_memory_that_a_group_may_have)
 		cr_assert_not_null(mkdtemp(root));
 		for (unsigned j = 0; j < array_length(cases[i].files) && cases[i].files[j]; j += 2)
 			put(root, cases[i].files[j], cases[i].files[j + 1]);
-		cr_expect_eq(memory_by_limit(root, 1000000), cases[i].expected, "%s", cases[i].what);
+		cr_expect_eq(
+			memory_by_limit(root, 1000000), cases[i].expected, "%s", cases[i].what);
 		nftw(root, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
 	}
 	cr_assert_gt(linux_usable_memory(), 0);

@@ -163,7 +163,8 @@ static bool peer_serve(struct peer *peer)
 		return true;
 	if (mode == MODE_STORE)
 		checksum = crc32c(checksum, data, (size_t)n);
-	if ((mode == MODE_STORE || mode == MODE_DISCARD) && file_count == 0 && write(file, data, (size_t)n) != n)
+	if ((mode == MODE_STORE || mode == MODE_DISCARD) && file_count == 0 &&
+		write(file, data, (size_t)n) != n)
 		die("write");
 	frames_answer(peer, data, (size_t)n);
 	return true;
