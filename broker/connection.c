@@ -40,6 +40,7 @@ enum {
 	REQUESTS_MAX = 64,	  /* unanswered on one connection */
 	SEND_REQUESTS_MAX = 32,	  /* answered by one send */
 	UNSENT_MAX = 1024 * 1024, /* bytes of answers; beyond it no further request begins */
+	PROGRESS_BYTES_MIN = 128 * 1024, /* of a send under way */
 };
 
 static void connection_pump(struct connection *connection);
@@ -430,6 +431,29 @@ static void connection_send_done(struct shard *shard, struct socket_op *op)
 	connection_let_go(connection);
 }
 
+/* What the send under way has not handed over yet. */
+static uint64_t connection_sending_left(const struct connection *connection)
+{
+	uint64_t left = 0;
+
+	for (uint32_t i = 0; i < connection->sending_pieces; i++)
+		left += connection->send_pieces[i].size;
+	return left;
+}
+
+bool connection_is_stuck(struct connection *connection, uint64_t now_ns, uint64_t stuck_ns)
+{
+	if (connection->sending) {
+		uint64_t left = connection_sending_left(connection);
+
+		if (left + PROGRESS_BYTES_MIN <= connection->sending_left) {
+			connection->sending_left = left;
+			connection->progress_ns = now_ns;
+		}
+	}
+	return now_ns - min_of(connection->progress_ns, now_ns) >= stuck_ns;
+}
+
 static bool connection_pieces_reserve(struct connection *connection, uint32_t count)
 {
 	if (count <= connection->send_capacity)
@@ -446,6 +470,7 @@ static bool connection_pieces_reserve(struct connection *connection, uint32_t co
 static void connection_flush(struct connection *connection)
 {
 	uint32_t pieces = 0, requests = 0;
+	uint64_t bytes = 0;
 	bool close_after = false;
 
 	if (connection->sending || connection->closed)
@@ -478,6 +503,7 @@ static void connection_flush(struct connection *connection)
 		memcpy(connection->send_pieces + pieces, request->pieces,
 			request->piece_count * sizeof(struct piece));
 		pieces += request->piece_count;
+		bytes += request->response_size;
 		requests++;
 	}
 	if (close_after) {
@@ -492,6 +518,8 @@ static void connection_flush(struct connection *connection)
 	connection->sending = true;
 	connection_hold(connection);
 	connection->sending_count = requests;
+	connection->sending_pieces = pieces;
+	connection->sending_left = bytes;
 	connection->send.done = connection_send_done;
 	socket_send(connection->socket, &connection->send, connection->send_pieces, pieces);
 }

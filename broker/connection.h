@@ -45,6 +45,8 @@ struct connection {
 	struct piece *send_pieces;
 	uint32_t send_capacity;
 	uint32_t sending_count;
+	uint32_t sending_pieces;
+	uint64_t sending_left; /* bytes of them that were unsent when it was last looked */
 	bool sending, flush_queued;
 	struct task flush; /* sends what one turn of the loop has answered */
 
@@ -54,7 +56,8 @@ struct connection {
 	struct timer mute;    /* throttled until then */
 	struct timer idle;
 	uint64_t active_ns;
-	uint64_t progress_ns; /* when a request was taken, or answers had been sent */
+	uint64_t progress_ns; /* when a request was taken, or answers had been sent: see also
+				 connection_is_stuck */
 	size_t unsent_bytes;  /* that answers hold which have not left */
 };
 
@@ -69,5 +72,9 @@ void connection_close(struct connection *connection, const char *reason);
 void connection_request_done(struct connection *connection, struct request *request);
 /* Memory that goes when it is closed; 0 while a request of it is at work in the broker. */
 size_t connection_held_bytes(const struct connection *connection);
+/* Has the connection got nowhere for STUCK_NS before NOW_NS, neither taken a request nor sent much of an
+ * answer? Large answers to slow clients take long, and that is not it: each look sees how far they
+ * are. To be asked from time to time. */
+bool connection_is_stuck(struct connection *connection, uint64_t now_ns, uint64_t stuck_ns);
 /* No new requests are read; closes when the pending ones are answered. */
 void connection_drain(struct connection *connection);

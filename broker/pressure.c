@@ -6,7 +6,7 @@
 
 enum {
 	ROUND_MS = 500,	      /* between two looks, while somebody waits */
-	STUCK_MS = 2000,      /* without a request taken or an answer sent */
+	STUCK_MS = 2000,      /* without a request taken or an answer sent, or much of one */
 	SHED_SHARE = 2,	      /* a round frees one part in so many of the limit */
 	HELD_MIN = 32 * 1024, /* not worth a connection */
 };
@@ -41,7 +41,7 @@ static void pressure_shed(struct shard *shard, struct task *task)
 	struct pressure_victim *victims;
 
 	free(container_of(task, struct pressure_note, task));
-	if (now_ns < STUCK_MS * NS_PER_MS || here->connection_count == 0)
+	if (here->connection_count == 0)
 		return;
 	victims = malloc(here->connection_count * sizeof(*victims));
 	if (!victims)
@@ -51,7 +51,8 @@ static void pressure_shed(struct shard *shard, struct task *task)
 		size_t held;
 
 		place++;
-		if (connection->closed || connection->progress_ns > now_ns - STUCK_MS * NS_PER_MS ||
+		if (connection->closed ||
+			!connection_is_stuck(connection, now_ns, STUCK_MS * NS_PER_MS) ||
 			count == here->connection_count)
 			continue;
 		held = connection_held_bytes(connection);
