@@ -114,7 +114,7 @@ def metadata(topics):
 BATCHES_64K = 'produce 1 KB in 64 KB batches, 1 partition'
 SINGLE_50 = 'produce 100 B a request, 50 connections'
 ONE_SHARD = 'produce 1 KB in 64 KB batches, both cores, one shard'
-LONG_ROUNDS = 2
+LONG_ROUNDS = 1
 HUNDRED_PARTITIONS = 'produce 1 KB a request to 100 partitions, 50 connections'
 
 CASES = [
