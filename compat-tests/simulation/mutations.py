@@ -1,10 +1,12 @@
 """Plants each bug of mutations.txt in the broker and lets the simulation look for it.
 
 	mutations.py BUILD SEEDS STEPS [NAME...]
+	mutations.py --fit
 
 BUILD is a build folder that has the simulator. For each bug the mutated files are compiled as BUILD compiles them and
 linked in front of the libraries that hold the originals. A bug is found when one of SEEDS seeds breaks a rule (or an
-assertion). Prints a line for each, and "N passed, N failed".
+assertion). Prints a line for each, and "N passed, N failed". With --fit it only looks whether each still fits the
+sources, which takes no time: a unit test.
 """
 import concurrent.futures
 import json
@@ -68,10 +70,15 @@ def mutate(sources, room, taken, given):
     sources[name] = lines[:place] + given + lines[place + len(taken):]
 
 
-def build(mutation, folder, build_folder, compile_commands, link_command):
+def mutated_sources(mutation):
     sources = {}
     for room, taken, given in mutation.changes:
         mutate(sources, room, taken, given)
+    return sources
+
+
+def build(mutation, folder, build_folder, compile_commands, link_command):
+    sources = mutated_sources(mutation)
     objects = []
     for name, lines in sources.items():
         path = os.path.join(folder, name.replace('/', '_'))
@@ -111,7 +118,21 @@ def look(mutation, build_folder, compile_commands, link_command, seeds, steps):
     return True, f'found {mutation.name} with seed {found[1]}: {why}'
 
 
+def fit(mutations):
+    misfits = 0
+    for mutation in mutations:
+        try:
+            mutated_sources(mutation)
+        except LookupError as error:
+            print(f'{mutation.name}: {error}')
+            misfits += 1
+    sys.exit(1 if misfits else 0)
+
+
 def main():
+    all_mutations = read_mutations(os.path.join(HERE, 'mutations.txt'))
+    if sys.argv[1:] == ['--fit']:
+        fit(all_mutations)
     build_folder, seeds, steps, *names = sys.argv[1:]
     build_folder = os.path.abspath(build_folder)
     with open(os.path.join(build_folder, 'compile_commands.json')) as commands:
@@ -120,7 +141,7 @@ def main():
     lines = subprocess.run(['ninja', '-C', build_folder, '-t', 'commands', SIMULATE], check=True,
                            stdout=subprocess.PIPE, text=True).stdout.splitlines()
     link_command = shlex.split(next(line for line in reversed(lines) if f'-o {SIMULATE} ' in line))
-    mutations = [m for m in read_mutations(os.path.join(HERE, 'mutations.txt')) if not names or m.name in names]
+    mutations = [m for m in all_mutations if not names or m.name in names]
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for found, text in pool.map(lambda m: look(m, build_folder, compile_commands, link_command, seeds, steps),
