@@ -7,46 +7,41 @@
  *	limits store PORT FOLDER FILES	the same, and each request's bytes go to the next of so many files there
  *	limits discard PORT FILE	the same without the checksum
  *	limits sendfile PORT FILE	answer every request with a megabyte of FILE (made here)
+ *	limits relay PORT FOLDER FILES	what is produced goes to its partition's file and on to the
+ *					consumer that waits for it (relay.h)
  *
  * and without a network, what one fdatasync after each write of 4 KiB allows (prints two rates a second:
  * appending, and overwriting space that is there already):
  *
  *	limits sync FILE SECONDS
  *
- * Answers carry nothing but the correlation id: the generator is told `unchecked=1`.
+ * Answers carry nothing but the correlation id: the generator is told `unchecked=1`. (Those that
+ * relay's consumers get are whole.)
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "protocol/crc32c.h"
-#include "runtime/bytes.h"
+#include "tools/benchmark/relay.h"
 
 enum {
 	RECEIVE_BYTES = 1 << 18,
-	ANSWER_BYTES = 60, /* as a Produce response of one partition */
 	SLICE_BYTES = 1 << 20,
 	SLICES = 512,
 	SYNC_BYTES = 4096,
 	PEEK_BYTES = 12, /* size, key, version, correlation id */
-	EVENTS = 64,
-	FILES_MAX = 10000,
 };
 
 enum mode { MODE_ECHO, MODE_STORE, MODE_DISCARD, MODE_SENDFILE };
 
 struct peer {
-	int fd;
+	struct bare_peer bare;
 	uint8_t peek[PEEK_BYTES];
 	size_t peek_size; /* of the frame that has begun */
 	size_t left;	  /* bytes of its rest */
@@ -55,29 +50,10 @@ struct peer {
 
 static enum mode mode;
 static int file;
-static int files[FILES_MAX]; /* of a store in several */
-static unsigned file_count, next_file;
+static struct bare_files files; /* of a store in several */
+static unsigned next_file;
 static uint64_t slice;
 static uint32_t checksum; /* of everything, so that no compiler leaves it out */
-
-static void die(const char *what)
-{
-	fprintf(stderr, "limits: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-/* Blocking: the generator always reads. */
-static void send_all(int fd, const void *data, size_t size, int flags)
-{
-	while (size > 0) {
-		ssize_t n = send(fd, data, size, flags | MSG_NOSIGNAL);
-
-		if (n < 0)
-			die("send");
-		data = (const uint8_t *)data + n;
-		size -= (size_t)n;
-	}
-}
 
 static void slice_send(struct peer *peer, const uint8_t *correlation_id)
 {
@@ -87,12 +63,12 @@ static void slice_send(struct peer *peer, const uint8_t *correlation_id)
 
 	store_be32(head, SLICE_BYTES + 4);
 	memcpy(head + 4, correlation_id, 4);
-	send_all(peer->fd, head, sizeof(head), MSG_MORE);
+	bare_send(peer->bare.fd, head, sizeof(head), MSG_MORE);
 	while (left > 0) {
-		ssize_t n = sendfile(peer->fd, file, &at, left);
+		ssize_t n = sendfile(peer->bare.fd, file, &at, left);
 
 		if (n <= 0)
-			die("sendfile");
+			bare_die("sendfile");
 		left -= (size_t)n;
 	}
 }
@@ -100,10 +76,10 @@ static void slice_send(struct peer *peer, const uint8_t *correlation_id)
 /* Of a frame that begins. */
 static void file_choose(struct peer *peer)
 {
-	if (file_count == 0)
+	if (files.count == 0)
 		return;
-	peer->file = files[next_file];
-	next_file = (next_file + 1) % file_count;
+	peer->file = files.fds[next_file];
+	next_file = (next_file + 1) % files.count;
 }
 
 /* Answers the frames that end in the SIZE bytes at DATA. */
@@ -126,8 +102,8 @@ static void frames_answer(struct peer *peer, const uint8_t *data, size_t size)
 		} else {
 			n = min_of(peer->left, size);
 			peer->left -= n;
-			if (file_count > 0 && write(peer->file, data, n) != (ssize_t)n)
-				die("write");
+			if (files.count > 0 && write(peer->file, data, n) != (ssize_t)n)
+				bare_die("write");
 		}
 		data += n;
 		size -= n;
@@ -138,24 +114,22 @@ static void frames_answer(struct peer *peer, const uint8_t *data, size_t size)
 			slice_send(peer, peer->peek + 8);
 			continue;
 		}
-		if (answers_size + ANSWER_BYTES > sizeof(answers)) {
-			send_all(peer->fd, answers, answers_size, 0);
+		if (answers_size + BARE_ANSWER_BYTES > sizeof(answers)) {
+			bare_send(peer->bare.fd, answers, answers_size, 0);
 			answers_size = 0;
 		}
-		store_be32(answers + answers_size, ANSWER_BYTES - 4);
-		memcpy(answers + answers_size + 4, peer->peek + 8, 4);
-		memset(answers + answers_size + 8, 0, ANSWER_BYTES - 8);
-		answers_size += ANSWER_BYTES;
+		bare_answer(answers + answers_size, peer->peek + 8);
+		answers_size += BARE_ANSWER_BYTES;
 	}
 	if (answers_size)
-		send_all(peer->fd, answers, answers_size, 0);
+		bare_send(peer->bare.fd, answers, answers_size, 0);
 }
 
-/* false when the peer is gone. */
-static bool peer_serve(struct peer *peer)
+static bool peer_serve(struct bare_peer *bare)
 {
+	struct peer *peer = container_of(bare, struct peer, bare);
 	static uint8_t data[RECEIVE_BYTES];
-	ssize_t n = recv(peer->fd, data, sizeof(data), MSG_DONTWAIT);
+	ssize_t n = recv(peer->bare.fd, data, sizeof(data), MSG_DONTWAIT);
 
 	if (n == 0 || (n < 0 && errno != EAGAIN))
 		return false;
@@ -163,66 +137,11 @@ static bool peer_serve(struct peer *peer)
 		return true;
 	if (mode == MODE_STORE)
 		checksum = crc32c(checksum, data, (size_t)n);
-	if ((mode == MODE_STORE || mode == MODE_DISCARD) && file_count == 0 &&
+	if ((mode == MODE_STORE || mode == MODE_DISCARD) && files.count == 0 &&
 		write(file, data, (size_t)n) != n)
-		die("write");
+		bare_die("write");
 	frames_answer(peer, data, (size_t)n);
 	return true;
-}
-
-static void serve(uint16_t port)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET,
-		.sin_port = htons(port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct epoll_event events[EVENTS], event = {.events = EPOLLIN};
-	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int epoll = epoll_create1(EPOLL_CLOEXEC);
-
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(listener, 4096) < 0)
-		die("listen");
-	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
-	for (;;) {
-		int n = epoll_wait(epoll, events, EVENTS, -1);
-
-		for (int i = 0; i < n; i++) {
-			struct peer *peer = events[i].data.ptr;
-
-			if (!peer) {
-				peer = calloc(1, sizeof(*peer));
-				if (!peer || (peer->fd = accept(listener, NULL, NULL)) < 0)
-					die("accept");
-				setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-				event = (struct epoll_event){.events = EPOLLIN, .data.ptr = peer};
-				epoll_ctl(epoll, EPOLL_CTL_ADD, peer->fd, &event);
-			} else if (!peer_serve(peer)) {
-				close(peer->fd);
-				free(peer);
-			}
-		}
-	}
-}
-
-static void files_open(const char *folder, unsigned count)
-{
-	struct rlimit limit;
-	char path[4096];
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-	if (count > FILES_MAX) {
-		errno = EINVAL;
-		die("more files than there is room for");
-	}
-	for (file_count = 0; file_count < count; file_count++) {
-		snprintf(path, sizeof(path), "%s/%u", folder, file_count);
-		files[file_count] = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		if (files[file_count] < 0)
-			die(path);
-	}
 }
 
 static void slices_write(void)
@@ -233,7 +152,7 @@ static void slices_write(void)
 		data[i] = (uint8_t)(i * 31 + (i >> 8));
 	for (int i = 0; i < SLICES; i++) {
 		if (write(file, data, SLICE_BYTES) != SLICE_BYTES)
-			die("write");
+			bare_die("write");
 	}
 	free(data);
 }
@@ -257,7 +176,7 @@ static double sync_rate(double seconds, uint64_t max, uint64_t *ret_count)
 		block[0]++;
 		if (pwrite(file, block, SYNC_BYTES, (off_t)(count * SYNC_BYTES)) != SYNC_BYTES ||
 			fdatasync(file) < 0)
-			die("pwrite or fdatasync");
+			bare_die("pwrite or fdatasync");
 		end = now_s();
 	}
 	*ret_count = count;
@@ -281,7 +200,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fputs("usage: limits echo|store|discard|sendfile PORT [FILE]\n"
-		      "       limits store PORT FOLDER FILES\n"
+		      "       limits store|relay PORT FOLDER FILES\n"
 		      "       limits sync FILE SECONDS\n",
 			stderr);
 		return 2;
@@ -289,23 +208,25 @@ int main(int argc, char **argv)
 	if (is_sync)
 		path = argv[2];
 	if (argc > 4) {
-		files_open(path, (unsigned)atoi(argv[4]));
+		bare_files_open(&files, path, (unsigned)atoi(argv[4]));
 		path = "/dev/null";
 	}
 	file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (file < 0)
-		die(path);
+		bare_die(path);
 	if (is_sync) {
 		sync_measure(atof(argv[3]));
 		return 0;
 	}
+	if (files.count > 0 && strcmp(argv[1], "relay") == 0)
+		relay_serve((uint16_t)atoi(argv[2]), &files);
 	for (size_t i = 0; i < array_length(modes); i++) {
 		mode = (enum mode)i;
 		if (strcmp(modes[i], argv[1]) != 0)
 			continue;
 		if (mode == MODE_SENDFILE)
 			slices_write();
-		serve((uint16_t)atoi(argv[2]));
+		bare_serve((uint16_t)atoi(argv[2]), sizeof(struct peer), peer_serve);
 	}
 	fprintf(stderr, "limits: there is no %s\n", argv[1]);
 	return 2;

@@ -97,7 +97,7 @@ def fetch_warm(consumers, quick=False):
 
 def end_to_end(name, share, target, rate=0, quick=False):
     return Case(7, name, 'p99_ms', target, topics=(Topic('live', 16),), seconds=8, warmup_s=2, quick=quick,
-                measure=special.EndToEnd(share, rate),
+                measure=special.EndToEnd(share, rate), limit='relay',
                 also=(Want('p50_ms', 1 / 2), Want('p999_ms', 1 / 4), Want('max_ms', bound=20)))
 
 
@@ -130,7 +130,8 @@ CASES = [
     fetch_warm(1, quick=True),
     fetch_warm(20),
     Case(6, 'long polls: 1,000 consumers of 1,000 partitions, 4,000 records/s', 'cpu_us_per_request', 1 / 5,
-         topics=(Topic('live', 1000),), groups=end_to_end_groups(4000, 1000, 50), seconds=5, warmup_s=2),
+         topics=(Topic('live', 1000),), groups=end_to_end_groups(4000, 1000, 50), seconds=5, warmup_s=2,
+         limit='relay'),
     Case(6, 'fetch 1 KB, 50 consumers', 'cpu_us_per_request', 1 / 5, topics=(Topic('small', 16),),
          fill=small_groups(16, record_bytes=1000, count=32000),
          groups=(group('fetch', topic='small', partitions=16, connections=50, record_bytes=1000, max_bytes=1024, wrap=1),),

@@ -169,7 +169,10 @@ def measure_limit(bench, case):
                                   stdout=subprocess.PIPE, check=True, text=True)
             rates = json.loads(done.stdout)
             return {'requests_per_s': rates['append_per_s'], 'overwrite_per_s': rates['overwrite_per_s']}
-        groups = [group + ',unchecked=1' for group in case.groups]
+        groups = case.measure.groups(bench) if case.measure else case.groups
+        # Only what relay's consumers get is a whole answer.
+        groups = [group if case.limit == 'relay' and group.startswith('fetch') else group + ',unchecked=1'
+                  for group in groups]
         if case.calls:
             # Any frame will do: the server looks only at its size and correlation id.
             frames = os.path.join(bench.scratch, 'limit-frames')
@@ -179,7 +182,7 @@ def measure_limit(bench, case):
         if case.bulk_gb:
             cluster.page_cache_prepare(bench.scratch, case.bulk_gb)
         # As a broker, it writes each partition's batches to a file of its own.
-        files = case.topics[0].partitions if case.limit == 'store' else 1
+        files = case.topics[0].partitions if case.limit in ('store', 'relay') else 1
         with cluster.LimitServer(bench.tools, case.limit, path, files) as server:
             return bench.load_figures(server, groups, case.seconds, case.warmup_s)
     finally:

@@ -44,14 +44,15 @@ class EndToEnd:
         self.rate = rate
 
     def __call__(self, bench, node, case):
-        rate = self.rate or int(self.share * self.maximum(bench, node, case))
-        return bench.load_on_topics(node, case, loads.end_to_end_groups(max(rate, 1)))
-
-    def maximum(self, bench, node, case):
-        """Of the broker that is measured first, which is Apache Kafka where both are."""
-        if not bench.end_to_end_maximum:
+        """The maximum is that of the broker that is measured first, which is Apache Kafka where both are."""
+        if not self.rate and not bench.end_to_end_maximum:
             bench.end_to_end_maximum = bench.load_on_topics(node, case, loads.end_to_end_groups(0))['requests_per_s']
-        return bench.end_to_end_maximum
+        return bench.load_on_topics(node, case, self.groups(bench))
+
+    def groups(self, bench):
+        if not self.rate and not bench.end_to_end_maximum:
+            raise cluster.nodes.Failed('no broker was measured whose maximum the rate is a share of')
+        return loads.end_to_end_groups(self.rate or max(1, int(self.share * bench.end_to_end_maximum)))
 
 
 def cold(bench, node, case):

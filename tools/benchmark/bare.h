@@ -1,0 +1,43 @@
+/*
+ * What the bare servers of limits.c have in common: a loop in one thread that is told when a peer has
+ * sent something, files to write to, and an answer without content. Whatever goes wrong ends the
+ * program: nothing here is more than a measure.
+ */
+#pragma once
+
+#include "runtime/bytes.h"
+
+enum {
+	BARE_ANSWER_BYTES = 60, /* as a Produce response of one partition */
+	BARE_FILES_MAX = 10000,
+};
+
+/* Embedded in what a server knows of a connection. */
+struct bare_peer {
+	int fd;
+};
+
+/* One for each partition. */
+struct bare_files {
+	unsigned count;
+	int fds[BARE_FILES_MAX];
+};
+
+/* Says what failed, with errno. */
+__attribute__((noreturn)) void bare_die(const char *what);
+
+/* Sends all, and blocks for it: the generator always reads. FLAGS are send()'s. */
+void bare_send(int fd, const void *data, size_t size, int flags);
+
+/* A response of BARE_ANSWER_BYTES at TO that says nothing but the correlation id. */
+void bare_answer(uint8_t *to, const uint8_t *correlation_id);
+
+/* New files of the names 0 to COUNT - 1 in a folder that is there. */
+void bare_files_open(struct bare_files *files, const char *folder, unsigned count);
+
+/*
+ * Serves 127.0.0.1:PORT for ever. Each connection has PEER_BYTES of zeros that begin with a struct
+ * bare_peer; SERVE is called when it can be read, and returns false when it is to be closed.
+ */
+__attribute__((noreturn)) void bare_serve(
+	uint16_t port, size_t peer_bytes, bool (*serve)(struct bare_peer *peer));
