@@ -3,8 +3,10 @@
  * down, one partition after the other, off the loop. As in Kafka 3.9 headers and control batches
  * are dropped, and zstd cannot be said in old formats.
  *
- * Many consumers may want that at once, so a conversion begins when the memory limit has room; one
- * that has something to answer already leaves the rest out instead.
+ * Many consumers may want that at once, so a conversion begins when the memory limit has room beside
+ * what its own request holds. It waits for that, but not for long: what is waited for may be held by
+ * requests that wait here too. Then, and when there is something to answer already, the rest is left
+ * out: the client asks again, and that waits where it holds nothing.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@ enum {
 	CONVERT_SLICE_MAX = 4 * 1024 * 1024,
 	CONVERT_GROWTH = 4, /* a converted batch is at most so many times larger, and */
 	CONVERT_EXTRA = 64 * 1024,
+	CONVERT_WAIT_MS = 500, /* for memory */
 };
 
 struct fetch_conversion {
@@ -29,8 +32,10 @@ struct fetch_conversion {
 	uint32_t place; /* of the part under way */
 	int64_t budget; /* bytes that may still be converted for this response */
 	struct buffer_waiter waiter;
-	bool has_room;	      /* it has waited for it */
-	bool has_answer;      /* something was converted */
+	struct timer patience; /* while it waits */
+	bool has_room;	       /* it has waited for it */
+	bool gives_up;	       /* or in vain */
+	bool has_answer;       /* something was converted */
 	size_t charged_bytes; /* for what is read and its converted copy, while they are made */
 	struct file_op read;
 	struct offload_op work;
@@ -112,28 +117,62 @@ static void conversion_finish(struct fetch_conversion *conversion)
 	conversion->converted(conversion->request);
 }
 
+/* But for what its own request holds, which waits for the conversion itself. */
+static bool conversion_fits(const struct fetch_conversion *conversion)
+{
+	const struct request *request = conversion->request;
+	const struct buffer_budget *budget = conversion->fetch->shard->broker->budget;
+	size_t used = buffer_budget_used(budget);
+	size_t own = request_charged_bytes(request) + request->frame->capacity;
+
+	return used - min_of(used, own) <= buffer_budget_limit(budget);
+}
+
 static void conversion_memory_ready(struct shard *shard, struct buffer_waiter *waiter)
 {
 	struct fetch_conversion *conversion = container_of(waiter, struct fetch_conversion, waiter);
 
+	timer_stop(shard, &conversion->patience);
 	pressure_served(conversion->fetch->shard);
 	conversion->has_room = true;
 	conversion_next(conversion);
 }
 
-/* True when the next one may begin; otherwise this is seen to again when there is room. */
+static void conversion_patience_ends(struct shard *shard, struct timer *timer)
+{
+	struct fetch_conversion *conversion =
+		container_of(timer, struct fetch_conversion, patience);
+
+	buffer_wait_cancel(shard, &conversion->waiter);
+	pressure_served(conversion->fetch->shard);
+	conversion->has_room = conversion_fits(conversion);
+	conversion->gives_up = !conversion->has_room;
+	conversion_next(conversion);
+}
+
+/* True when the next one may begin; otherwise this is seen to again in a while. */
 static bool conversion_has_room(struct fetch_conversion *conversion)
 {
 	struct broker_shard *shard = conversion->fetch->shard;
-	struct buffer_budget *budget = shard->broker->budget;
 
-	if (conversion->has_room || !buffer_budget_is_over(budget))
+	if (conversion->has_room || conversion_fits(conversion))
 		return true;
+	conversion->patience.fire = conversion_patience_ends;
+	timer_set(shard->shard, &conversion->patience,
+		shard_now_ns(shard->shard) + CONVERT_WAIT_MS * NS_PER_MS);
 	conversion->waiter.size = 1;
 	conversion->waiter.ready = conversion_memory_ready;
 	pressure_waiting(shard);
-	buffer_wait(shard->shard, budget, &conversion->waiter);
+	buffer_wait(shard->shard, shard->broker->budget, &conversion->waiter);
 	return false;
+}
+
+/* Is a limit reached, so that the answer holds nothing more than what it has? */
+static bool conversion_is_enough(const struct fetch_conversion *conversion)
+{
+	return conversion->gives_up || (conversion->budget <= 0 && conversion->place > 0) ||
+	       (conversion->has_answer &&
+		       buffer_budget_is_over(conversion->fetch->shard->broker->budget));
 }
 
 static void conversion_next(struct fetch_conversion *conversion)
@@ -147,10 +186,8 @@ static void conversion_next(struct fetch_conversion *conversion)
 			continue;
 		size_t size = min_of(part->piece.size,
 			(size_t)max_of((uint32_t)CONVERT_SLICE_MAX, part->first_batch_size));
-		if ((conversion->budget <= 0 && conversion->place > 0) ||
-			(conversion->has_answer &&
-				buffer_budget_is_over(fetch->shard->broker->budget)))
-			size = 0; /* a limit is reached: nothing more in this response */
+		if (conversion_is_enough(conversion))
+			size = 0;
 		else if (!conversion_has_room(conversion))
 			return;
 		conversion->has_room = false;
