@@ -7,7 +7,8 @@
  *	idle -------------------------------> in the list ---------------> served --> idle
  *	                                           ^                          |
  *	                                           '---- LONG_SYNC_RETRY_NS --'  the disk is full, or
- *	                                                                         something else that passes
+ *	                                                                         something else that passes;
+ *	                                                                         while somebody waits for it
  * A log that is not idle counts as a fiber of its own, so that it stays open.
  */
 #include <errno.h>
@@ -97,9 +98,14 @@ int log_long_flush(struct log *log)
 void log_long_sync_retry(struct shard *shard, struct timer *timer)
 {
 	struct log *log = container_of(timer, struct log, long_sync_timer);
+	bool is_awaited = !list_is_empty(&log->durable) || !list_is_empty(&log->syncs);
 
-	if (log_long_sync(log) < 0)
+	/* A log that is being closed must not wait for a disk that stays full. */
+	if (log->closing || !is_awaited) {
+		log->syncing = false;
+	} else if (log_long_sync(log) < 0) {
 		timer_set(shard, timer, shard_now_ns(shard) + LONG_SYNC_RETRY_NS);
-	else
-		log_fiber_end(log);
+		return;
+	}
+	log_fiber_end(log);
 }

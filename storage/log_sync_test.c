@@ -102,6 +102,61 @@ Test(log_sync, a_sync_that_memory_was_short_for_fails_the_log)
 	must_geq(failures, 1);
 }
 
+/* ---- what passes, and does not ---- */
+
+struct shortage_without_end {
+	bool ended;
+};
+
+/* Every operation of the disk is refused from now on, for a minute. */
+static void descriptors_are_short(struct shard *shard, void *argument)
+{
+	struct shortage_without_end *shortage = argument;
+
+	for (int i = 0; i < 60000 && !shortage->ended; i++) {
+		host_fail_operation(host, 1, EMFILE);
+		fiber_sleep(shard, NS_PER_MS);
+	}
+	host_fail_operation(host, 0, 0);
+}
+
+static void closes_meanwhile(struct fixture *fixture)
+{
+	struct shortage_without_end shortage = {0};
+	struct fixture_sent sent = {0};
+	uint64_t began_ns = shard_now_ns(fixture->shard);
+
+	/* The write, then the file that says whose the log is, which is to be synced. */
+	host_fail_operation(host, 2, EMFILE);
+	fixture_send(fixture->log, &sent,
+		&(struct fixture_batch){.count = 1, .from_ms = 1, .producer_id = -1});
+	fiber_sleep(fixture->shard, 50 * NS_PER_MS);
+	must_eq(log_readable_end(fixture->log), 1);
+	must(fixture->log->names_unsynced);
+	must_eq(fiber_start(fixture->shard, descriptors_are_short, &shortage), 0);
+	must_eq(log_close(fixture->log), -EMFILE);
+	fixture->log = NULL;
+	shortage.ended = true;
+	must_eq(fixture_answer_wait(&sent), KAFKA_KAFKA_STORAGE_ERROR);
+	must_leq(shard_now_ns(fixture->shard) - began_ns, NS_PER_S);
+	fiber_sleep(fixture->shard, 2 * NS_PER_MS);
+}
+
+/* A sync that is tried again as long as somebody waits for it does not keep a log open. */
+Test(log_sync, a_log_is_closed_though_its_sync_never_succeeds)
+{
+	struct fixture fixture;
+
+	world = world_new(&(struct world_options){.seed = 1});
+	host = world_host_new(world, "a", "10.0.0.1");
+	fixture_init(&fixture, closes_meanwhile, NULL);
+	fixture.config.flush_messages = 1;
+	fixture.topic_id.octets[0] = 1;
+	fixture.closes = false;
+	must_eq(fixture_run(world, host, &fixture), 0);
+	world_free(world);
+}
+
 /* ---- many logs at a time ---- */
 
 enum { LOGS = 2 * LOG_LONG_SYNC_FIBERS_MAX };
