@@ -302,7 +302,8 @@ void group_machine_expire(struct group_machine *machine, struct group_step *step
 	struct deadline *due;
 
 	machine_enter(machine, step);
-	while (step->record_bytes <= machine->limits.record_size_max / 2 &&
+	while ((step->record_count == 0 ||
+		       step->record_bytes <= machine->limits.record_size_max / 2) &&
 		(due = deadline_pop(&machine->deadlines, machine->now.ms))) {
 		switch ((enum deadline_kind)due->kind) {
 		case DEADLINE_SESSION:

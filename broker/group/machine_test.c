@@ -150,6 +150,7 @@ static void world_end(void)
 	unload(world.machine);
 	cr_assert_eq(
 		world.budget.bytes, 0, "%zu bytes of state were not freed", world.budget.bytes);
+	cr_assert_eq(world.budget.member_bytes, 0);
 	for (int i = 0; i < world.ask_count; i++)
 		cr_assert(world.answered[i] || world.asks[i]->out_of_memory,
 			"ask %d was never answered", i);
@@ -1090,6 +1091,29 @@ Test(machine, sessions_that_end_together_are_told_in_several_steps)
 	world_end();
 }
 
+/* The topic's batches were limited to less than any record takes: nothing can be told, and what is due
+ * is done nevertheless. */
+Test(machine, a_log_that_takes_no_record_keeps_nothing_due)
+{
+	struct group_step step;
+	int steps = 0;
+
+	world_begin();
+	machine_make();
+	join_as("g", (struct joining){.version = 3});
+	pass(100);
+	world.machine->limits.record_size_max = 100;
+	world.now_ms += 2000;
+	while (group_machine_next_deadline_ms(world.machine) <= world.now_ms) {
+		group_step_begin(&step, now(), world.log_end);
+		group_machine_expire(world.machine, &step);
+		step_end(&step);
+		cr_assert_lt(steps++, 10);
+	}
+	cr_assert_eq(group_find(world.machine, STR("g"))->members.count, 0);
+	world_end();
+}
+
 /* The log was written under a larger limit: it is loaded and served, its members go on and may be
  * replaced, and nothing comes on top. */
 Test(machine, what_is_acknowledged_is_loaded_and_served_beyond_the_limit)
@@ -1278,4 +1302,123 @@ Test(machine, replay_agrees_after_random_histories)
 	}
 	cr_assert_gt(replays, 50, "only %d replays: the histories are too dull", replays);
 	cr_assert_gt(generations, 3);
+}
+
+/* As it was counted, and as it would be counted now. */
+static size_t charged_bytes(struct group_member *member)
+{
+	size_t charged = member->charged;
+
+	group_member_charge(member);
+	cr_assert_eq(member->charged, charged);
+	return charged;
+}
+
+/* What the machine counted is what it has, and no more than it may have. */
+static void check_budget(void)
+{
+	size_t member_bytes = 0, pending_bytes = 0;
+	uint32_t pending = 0, pending_listed = 0;
+
+	map_for_each(group_node, &world.machine->groups)
+	{
+		const struct group *group = map_entry(group_node, struct group, node);
+		map_for_each(node, &group->members)
+			member_bytes += charged_bytes(map_entry(node, struct group_member, node));
+		map_for_each(node, &group->pending)
+		{
+			pending_bytes += charged_bytes(map_entry(node, struct group_member, node));
+			pending++;
+		}
+	}
+	list_for_each (node, &world.machine->pending)
+		pending_listed++;
+	cr_assert_eq(world.machine->pending_bytes, pending_bytes);
+	cr_assert_eq(pending_listed, pending);
+	cr_assert_eq(world.budget.member_bytes, member_bytes + pending_bytes);
+	cr_assert_leq(world.budget.bytes, world.limits.state_bytes_max * 5 / 4);
+}
+
+static void random_event(unsigned what, unsigned which, const char **ids)
+{
+	static const char *const groups[] = {"a", "b", "c"}, *const instances[] = {NULL, NULL, "i"};
+	const char *name = groups[which % array_length(groups)];
+	const struct group *group = group_find(world.machine, str_from(name));
+	const char **id = &ids[which / 4 % 8];
+	struct group_step step;
+
+	switch (what % 12) {
+	case 0:
+	case 1:
+	case 2: {
+		struct group_ask *ask = join_as(name,
+			(struct joining){.version = what & 16 ? 3 : 9,
+				.member = what & 32 ? *id : NULL,
+				.instance = instances[which / 32 % array_length(instances)],
+				.second_protocol = what & 64 ? "sticky" : NULL,
+				.metadata = text(text_of('m', which / 128 % 900))});
+		if (!is_answered(ask))
+			*id = text(container_of(ask->place, struct group_member, joining)->id);
+		else if (joined(ask)->member_id.size > 0)
+			*id = text(joined(ask)->member_id);
+		break;
+	}
+	case 3:
+	case 4:
+		sync_as(name, *id, group ? group->generation : 0, 1,
+			(const char *[]){*id, text(text_of('s', which / 128 % 900))});
+		break;
+	case 5:
+	case 6:
+	case 7:
+		commit(what & 16 ? name : *id, what & 16 ? *id : "",
+			what & 16 && group ? group->generation : -1, which & 32 ? "t" : "u", which,
+			text(text_of('o', which / 128 % 900)));
+		break;
+	case 8:
+		leave(name, *id, NULL);
+		break;
+	case 9:
+		group_step_begin(&step, now(), world.log_end);
+		group_machine_topic_deleted(world.machine, &step, STR("t"), &UUID_ZERO);
+		step_end(&step);
+		break;
+	case 10:
+		if (what & 16)
+			restart();
+		else
+			fail_at(world.log_end - (world.log_end > 0 && what & 32));
+		break;
+	default:
+		pass(which % 1000);
+	}
+}
+
+/* Groups at random grow and shrink where there is little room, and their log fails. */
+Test(machine, what_is_counted_agrees_after_random_histories)
+{
+	int refused = 0, full = 0;
+
+	for (unsigned seed = 1; seed <= 100; seed++) {
+		const char *ids[8];
+		world_begin();
+		for (size_t i = 0; i < array_length(ids); i++)
+			ids[i] = "nobody";
+		world.limits.metadata_size_max = 4096;
+		world.limits.group_size_max = 4;
+		world.limits.state_bytes_max = 4000 + seed * 100;
+		machine_make();
+		unsigned random = seed * 2654435761u;
+		for (int i = 0; i < 200; i++) {
+			unsigned what = (random = random * 1664525 + 1013904223) >> 12;
+			unsigned which = (random = random * 1664525 + 1013904223) >> 12;
+			random_event(what, which, ids);
+			check_budget();
+			refused += world.refused;
+			full += world.budget.bytes > world.limits.state_bytes_max / 4 * 3;
+		}
+		world_end();
+	}
+	cr_assert_gt(refused, 1000, "only %d were refused", refused);
+	cr_assert_gt(full, 1000, "it was full %d times only", full);
 }
