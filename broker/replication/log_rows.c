@@ -1,9 +1,18 @@
+/*
+ * Rows are gathered by a fiber on each shard, a bounded number a step, so that clients of a shard with
+ * very many logs do not wait for all of them. What exists is noted first, by key: a partition that goes
+ * meanwhile is left out, one that comes has no row yet, just as if either had happened before or after
+ * the whole. Each row says what its log says in one step; nothing is said of two logs at one time.
+ */
 #include "broker/replication/log_rows.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "broker/visit.h"
+#include "runtime/fiber.h"
+
+enum { ROWS_STEP = 1000 }; /* in one step; each costs some hundred nanoseconds */
 
 /* What one shard's logs say; names live in its own block, since a topic may go while the rows are
  * used. */
@@ -30,22 +39,49 @@ struct log_row log_row_of(const struct partition *partition, struct str topic)
 	};
 }
 
+/* The keys of all partitions, and how many bytes their names have; NULL without memory. */
+static struct partition_key *keys_note(
+	const struct broker_shard *shard, uint32_t *ret_count, size_t *ret_name_bytes)
+{
+	struct partition_key *keys = malloc(max_of(shard->partitions.count, 1u) * sizeof(*keys));
+	uint32_t count = 0;
+	size_t name_bytes = 0;
+
+	if (!keys)
+		return NULL;
+	map_for_each(node, &shard->partitions)
+	{
+		const struct partition *partition = map_entry(node, struct partition, node);
+		keys[count++] = partition->key;
+		name_bytes += (size_t)partition->topic.size;
+	}
+	*ret_count = count;
+	*ret_name_bytes = name_bytes;
+	return keys;
+}
+
 static int part_collect(struct broker_shard *shard, void *argument)
 {
 	struct log_rows_part *mine = &((struct log_rows_part *)argument)[shard->index];
-	size_t name_bytes = 0;
+	size_t name_bytes;
+	uint32_t count;
+	struct partition_key *keys = keys_note(shard, &count, &name_bytes);
 
-	map_for_each(node, &shard->partitions) name_bytes +=
-		(size_t)map_entry(node, struct partition, node)->topic.size;
-	mine->rows = calloc(max_of(shard->partitions.count, 1u), sizeof(*mine->rows));
-	mine->names = malloc(max_of(name_bytes, (size_t)1));
-	if (!mine->rows || !mine->names)
+	if (!keys)
 		return -ENOMEM;
+	mine->rows = malloc(max_of(count, 1u) * sizeof(*mine->rows));
+	mine->names = malloc(max_of(name_bytes, (size_t)1));
+	if (!mine->rows || !mine->names) {
+		free(keys);
+		return -ENOMEM;
+	}
 	char *name = mine->names;
-	map_for_each(node, &shard->partitions)
-	{
-		struct partition *partition = map_entry(node, struct partition, node);
-		if (partition->state != PARTITION_ONLINE || partition->delete_wanted)
+	for (uint32_t i = 0; i < count; i++) {
+		if (i > 0 && i % ROWS_STEP == 0)
+			fiber_yield(shard->shard);
+		struct partition *partition =
+			partition_find(shard, &keys[i].topic_id, keys[i].index);
+		if (!partition || partition->state != PARTITION_ONLINE || partition->delete_wanted)
 			continue;
 		partition->is_listed = true;
 		memcpy(name, partition->topic.data, (size_t)partition->topic.size);
@@ -53,6 +89,7 @@ static int part_collect(struct broker_shard *shard, void *argument)
 			log_row_of(partition, (struct str){name, partition->topic.size});
 		name += partition->topic.size;
 	}
+	free(keys);
 	return 0;
 }
 

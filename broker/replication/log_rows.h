@@ -14,7 +14,7 @@ struct log_rows {
 	unsigned part_count;	     /* private */
 };
 
-/* (fiber, main shard) A row for each partition that is online. The rows of one shard stand together.
+/* (fiber, main shard) A row for each partition that is online, all the while. The rows of one shard stand together.
  * 0 or -ENOMEM; log_rows_done in either case. */
 int log_rows_collect(struct broker *broker, struct log_rows *ret_rows);
 void log_rows_done(struct log_rows *rows);

@@ -104,6 +104,7 @@ int partitions_close(struct broker_shard *shard);
  * before forget_begin.
  */
 void partitions_forget_begin(struct broker_shard *shard);
+/* (fiber) */
 void partitions_forget_end(struct broker_shard *shard, bool written);
 /* DIR's disk has room again: what could not be opened for want of it is tried again. */
 void partitions_room_found(struct broker_shard *shard, const struct log_dir *dir);

@@ -32,7 +32,10 @@
 #include "runtime/fiber.h"
 #include "storage/log_dirs.h"
 
-enum { PARTITION_FIBERS_MAX = 16 }; /* opening or deleting logs at a time, on one shard */
+enum {
+	PARTITION_FIBERS_MAX = 16, /* opening or deleting logs at a time, on one shard */
+	FORGET_STEP = 1000,	   /* partitions that are freed in one step */
+};
 
 /* ---- work on logs, in fibers ---- */
 
@@ -154,8 +157,11 @@ void partitions_forget_end(struct broker_shard *shard, bool written)
 		list_append_all(&shard->leaving, &shard->forgotten);
 		return;
 	}
-	while ((node = list_first(&shard->forgotten)))
+	for (uint32_t i = 1; (node = list_first(&shard->forgotten)); i++) {
 		partition_free(container_of(node, struct partition, leaving));
+		if (i % FORGET_STEP == 0)
+			fiber_yield(shard->shard);
+	}
 }
 
 static void partition_log_open(struct partition *partition)
