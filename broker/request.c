@@ -13,6 +13,8 @@
 enum {
 	REQUEST_CACHE_MAX = 256, /* free ones on a shard; they keep their arena's first block */
 	REQUEST_UNCHARGED_MAX = 8 * 1024, /* of an ordinary one, which is not counted */
+	/* Who has filled so much has used up its step, and encoding takes about as long. */
+	REQUEST_STEP_BYTES = 256 * 1024,
 };
 
 struct request *request_new_from_frame(
@@ -253,6 +255,13 @@ static void request_moved_run(struct shard *shard, struct task *task)
 	request->moved(request);
 }
 
+void request_yield(struct request *request, void (*run)(struct request *request))
+{
+	request->moved = run;
+	request->task.run = request_moved_run;
+	shard_post(request->shard->shard, &request->task);
+}
+
 void request_move(struct request *request, unsigned to, void (*moved)(struct request *request))
 {
 	/* From abroad there is only one way: home. So the home shard always knows where a request
@@ -386,7 +395,7 @@ void request_complete(struct request *request)
 {
 	ensure(request->state == REQUEST_RUNNING);
 	request_park(request, NULL);
-	if (request->shard == request->home)
+	if (request->shard == request->home && request->arena.used_bytes <= REQUEST_STEP_BYTES)
 		request_finish(request);
 	else
 		request_move(request, request->home->index, request_finish);

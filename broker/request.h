@@ -72,7 +72,7 @@ struct request {
 	bool without_response; /* acks=0 */
 	bool close_connection; /* instead of a response (or after it) */
 	int32_t throttle_ms;
-	void (*moved)(struct request *request);	     /* where request_move goes on */
+	void (*moved)(struct request *request);	     /* where request_move or request_yield goes on */
 	void (*on_abandon)(struct request *request); /* tells a parked handler to finish early;
 							set with request_park */
 	void (*release)(struct request *request); /* frees what isn't the arena's; called once, when
@@ -88,7 +88,7 @@ struct request {
 };
 
 /* Encodes the response and queues it behind those of earlier requests; from any shard, as the
- * handler's last act. */
+ * handler's last act. A large one is encoded in a step of its own. */
 void request_complete(struct request *request);
 /* Says that the response follows from nothing but the version, the listener, the shard's image and
  * OPTIONS (the API's own). True when it was encoded for somebody else before: the handler goes on
@@ -99,6 +99,9 @@ bool request_answer_is_shared(struct request *request, uint32_t options);
 void request_disconnect(struct request *request, const char *reason);
 /* Goes on with MOVED on shard TO (also when that's the current one: as a later step). */
 void request_move(struct request *request, unsigned to, void (*moved)(struct request *request));
+/* Goes on with RUN on this shard as a later step, so that others have their turn: for long work, which
+ * is cut. A request that is parked stays so. */
+void request_yield(struct request *request, void (*run)(struct request *request));
 /* Out of arena or of another limit: answers by disconnecting, as there is no room to say more. */
 void request_out_of_memory(struct request *request);
 
