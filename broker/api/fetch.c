@@ -15,6 +15,12 @@
  *	came     +--(deadline, or the client has gone)--> recalling
  *	back)
  *
+ * A fetch of more than FETCH_STEP partitions is cut into steps at both ends, so that other clients do not
+ * wait for it. Before the reading its parts are made, FETCH_STEP a step; it counts as reading
+ * until the last was, so that a client that goes meanwhile changes nothing before then. After the last part
+ * came back, no longer to be told anything: filling in what each said, the session, the rows of the
+ * response, and the encoding (request_complete) are a step each.
+ *
  * Invariants:
  *  1. A part is here, away reading, or away watching; the fetch is answered only when all are
  *     here and no recall is under way, because parts live in the request.
@@ -31,6 +37,8 @@
  * place, and its bytes in a buffer that doubles. Many polls may end at once, so it is charged while
  * they wait. */
 enum { ANSWER_ROW_BYTES = 2 * sizeof(struct fetch_response_partition_data) + 2 * 64 };
+
+enum { FETCH_STEP = 1000 }; /* partitions */
 
 static void fetch_step(struct fetch *fetch);
 
@@ -406,32 +414,54 @@ static bool fetch_fill(struct fetch *fetch, const struct fetch_want *want,
 	return true;
 }
 
+/* Goes on with NEXT, at once where there is little to do. */
+static void fetch_next(struct fetch *fetch, void (*next)(struct request *request))
+{
+	if (fetch->plan.want_count > FETCH_STEP)
+		request_yield(fetch->request, next);
+	else
+		next(fetch->request);
+}
+
+static void fetch_rows(struct request *request)
+{
+	struct fetch *fetch = request->context;
+
+	if (fetch_plan_rows(&fetch->plan, request, fetch->answers) < 0)
+		request_out_of_memory(request);
+	else
+		request_complete(request);
+}
+
+static void fetch_settle(struct request *request)
+{
+	struct fetch *fetch = request->context;
+
+	if (fetch_plan_settle(request->shard->fetch_sessions, &fetch->plan, request,
+		    shard_wall_ms(request->shard->shard), fetch->answers) < 0)
+		request_out_of_memory(request);
+	else
+		fetch_next(fetch, fetch_rows);
+}
+
 static void fetch_respond(struct request *request)
 {
 	struct fetch *fetch = request->context;
-	int64_t now_ms = shard_wall_ms(request->shard->shard);
 
 	request_discharge(request, fetch->answer_bytes);
-	struct fetch_response_partition_data *data =
-		schema_new_array(&fetch_response_partition_data_schema, &request->arena,
-			(int32_t)fetch->plan.want_count);
-
-	if (!data) {
+	fetch->answers = schema_new_array(&fetch_response_partition_data_schema, &request->arena,
+		(int32_t)fetch->plan.want_count);
+	if (!fetch->answers) {
 		request_out_of_memory(request);
 		return;
 	}
 	for (uint32_t i = 0; i < fetch->plan.want_count; i++) {
-		if (!fetch_fill(fetch, &fetch->plan.wants[i], &data[i])) {
+		if (!fetch_fill(fetch, &fetch->plan.wants[i], &fetch->answers[i])) {
 			request_out_of_memory(request);
 			return;
 		}
 	}
-	if (fetch_plan_respond(
-		    request->shard->fetch_sessions, &fetch->plan, request, now_ms, data) < 0) {
-		request_out_of_memory(request);
-		return;
-	}
-	request_complete(request);
+	fetch_next(fetch, fetch_settle);
 }
 
 static void fetch_answer(struct fetch *fetch)
@@ -442,7 +472,7 @@ static void fetch_answer(struct fetch *fetch)
 	if (fetch->request->version < 4)
 		fetch_convert(fetch->request, fetch_respond);
 	else
-		fetch_respond(fetch->request);
+		fetch_next(fetch, fetch_respond);
 }
 
 /* ---- the request ---- */
@@ -533,6 +563,42 @@ static void fetch_fail(struct request *request, int16_t error)
 	request_complete(request);
 }
 
+/* Makes the parts of the next wants, and reads when all are there. */
+static void fetch_parts_begin(struct request *request)
+{
+	const struct fetch_request *message = request->message;
+	struct fetch *fetch = request->context;
+	uint32_t end = min_of(fetch->plan.want_count, fetch->begun + (uint32_t)FETCH_STEP);
+	struct fetch_topic topic = {0};
+
+	for (; fetch->begun < end; fetch->begun++) {
+		struct fetch_want *want = &fetch->plan.wants[fetch->begun];
+		/* What is refused doesn't shorten a long poll for the rest, as in Kafka. */
+		want->refused = fetch_resolve(request, &fetch->plan, want, &topic);
+		if (want->refused)
+			continue;
+		struct fetch_part *part = &fetch->parts[fetch->part_count++];
+		*part = (struct fetch_part){
+			.fetch = fetch, .want = want, .dirty = true, .diverging_epoch = -1};
+		part_address(&part->part, fetch->shard, request->image, want->topic,
+			want->key.index);
+		want->part = part;
+	}
+	if (fetch->begun < fetch->plan.want_count) {
+		request_yield(request, fetch_parts_begin);
+		return;
+	}
+	/* Kafka looks at the isolation level when there is something to read. */
+	if (fetch->part_count > 0 && request->version >= 4 && message->isolation_level != 0 &&
+		message->isolation_level != 1) {
+		request_park(request, NULL);
+		fetch_fail(request, KAFKA_UNKNOWN_SERVER_ERROR);
+		return;
+	}
+	fetch->reading--;
+	fetch_step(fetch);
+}
+
 static void fetch_begin(struct request *request)
 {
 	const struct fetch_request *message = request->message;
@@ -542,8 +608,8 @@ static void fetch_begin(struct request *request)
 	if (!fetch ||
 		fetch_plan_make(shard->fetch_sessions, request, shard_wall_ms(shard->shard),
 			&fetch->plan) < 0 ||
-		!(fetch->parts = request_new_array(
-			  request, struct fetch_part, fetch->plan.want_count))) {
+		!(fetch->parts = request_alloc(
+			  request, fetch->plan.want_count * sizeof(struct fetch_part)))) {
 		request_out_of_memory(request);
 		return;
 	}
@@ -568,30 +634,8 @@ static void fetch_begin(struct request *request)
 	fetch->deadline_ns =
 		shard_now_ns(shard->shard) + (uint64_t)max_of(message->max_wait_ms, 0) * NS_PER_MS;
 
-	struct fetch_topic topic = {0};
-	for (uint32_t i = 0; i < fetch->plan.want_count; i++) {
-		struct fetch_want *want = &fetch->plan.wants[i];
-		/* What is refused doesn't shorten a long poll for the rest, as in Kafka. */
-		want->refused = fetch_resolve(request, &fetch->plan, want, &topic);
-		if (want->refused)
-			continue;
-		struct fetch_part *part = &fetch->parts[fetch->part_count++];
-		part->fetch = fetch;
-		part->want = want;
-		part->dirty = true;
-		part->diverging_epoch = -1;
-		part_address(
-			&part->part, shard, request->image, want->topic, want->key.index);
-		want->part = part;
-	}
-	/* Kafka looks at the isolation level when there is something to read. */
-	if (fetch->part_count > 0 && request->version >= 4 && message->isolation_level != 0 &&
-		message->isolation_level != 1) {
-		request_park(request, NULL);
-		fetch_fail(request, KAFKA_UNKNOWN_SERVER_ERROR);
-		return;
-	}
-	fetch_step(fetch);
+	fetch->reading = 1;
+	fetch_parts_begin(request);
 }
 
 void handle_fetch(struct request *request)

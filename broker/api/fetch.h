@@ -64,6 +64,8 @@ struct fetch_plan {
 	struct fetch_want *wants;
 	uint32_t want_count;
 	bool uses_topic_ids, is_follower;
+	uint32_t *told; /* indexes of the wants that the answer names, in its order; of fetch_plan_settle */
+	uint32_t told_count;
 };
 
 /* Of one of SHARD_COUNT shards, whose own part of all slots are SLOTS; NULL without memory. */
@@ -81,7 +83,11 @@ unsigned fetch_session_shard(const struct request *request);
 int fetch_plan_make(struct fetch_session_cache *cache, struct request *request, int64_t now_ms,
 	struct fetch_plan *plan);
 
-/* Turns the answers into the response: DATA[i] belongs to plan->wants[i]. Makes the session of a
- * full fetch; an incremental one keeps what has not changed out. -ENOMEM. */
-int fetch_plan_respond(struct fetch_session_cache *cache, struct fetch_plan *plan,
+/* What the answers mean for sessions and for which of them are told: DATA[i] belongs to
+ * plan->wants[i]. Makes the session of a full fetch; an incremental one keeps what has not changed
+ * out. -ENOMEM. */
+int fetch_plan_settle(struct fetch_session_cache *cache, struct fetch_plan *plan,
 	struct request *request, int64_t now_ms, struct fetch_response_partition_data *data);
+/* Afterwards, when it likes: those that are told become the response. -ENOMEM. */
+int fetch_plan_rows(struct fetch_plan *plan, struct request *request,
+	const struct fetch_response_partition_data *data);

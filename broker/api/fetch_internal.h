@@ -43,8 +43,10 @@ struct fetch {
 	struct fetch_plan plan; /* partitions in order, from the request or its session */
 	struct fetch_part *parts;
 	uint32_t part_count;
+	struct fetch_response_partition_data *answers; /* of the plan's wants, when all are here */
 	uint32_t away;	  /* parts and recalls that are not here */
-	uint32_t reading; /* parts away reading */
+	uint32_t reading; /* parts away reading, and one while not all wants have been begun */
+	uint32_t begun;	  /* wants that were looked at */
 	size_t answer_bytes; /* charged ahead for the answer, while there is none */
 	int64_t min_bytes, max_bytes;
 	bool read_committed, hard_limit, final, answering;

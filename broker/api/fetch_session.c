@@ -652,12 +652,12 @@ static int plan_order(const struct fetch_plan *plan, struct request *request, ui
 	return 0;
 }
 
-int fetch_plan_respond(struct fetch_session_cache *cache, struct fetch_plan *plan,
+int fetch_plan_settle(struct fetch_session_cache *cache, struct fetch_plan *plan,
 	struct request *request, int64_t now_ms, struct fetch_response_partition_data *data)
 {
 	struct fetch_response *response = request->response;
 	struct fetch_session *session = NULL;
-	uint32_t *order, included = 0, topics = 0;
+	uint32_t *order;
 	int error = plan_order(plan, request, &order);
 
 	if (error < 0)
@@ -677,14 +677,25 @@ int fetch_plan_respond(struct fetch_session_cache *cache, struct fetch_plan *pla
 	response->error_code = plan->error;
 	response->session_id = plan->session_id;
 
-	/* Consecutive partitions of a topic share its entry. */
+	plan->told = order;
 	for (uint32_t i = 0; i < plan->want_count; i++) {
 		const struct fetch_want *want = &plan->wants[order[i]];
 		/* In this epoch the session's partitions are still those that the plan saw. */
 		if (session && !session_partition_answer(session, want->cached, &data[order[i]]))
 			continue;
-		order[included++] = order[i];
+		order[plan->told_count++] = order[i];
 	}
+	return 0;
+}
+
+int fetch_plan_rows(struct fetch_plan *plan, struct request *request,
+	const struct fetch_response_partition_data *data)
+{
+	struct fetch_response *response = request->response;
+	const uint32_t *order = plan->told;
+	uint32_t included = plan->told_count, topics = 0;
+
+	/* Consecutive partitions of a topic share its entry. */
 	for (uint32_t i = 0; i < included; i++) {
 		const struct fetch_key *key = &plan->wants[order[i]].key;
 		if (i == 0 ||

@@ -1,6 +1,6 @@
 /*
  * What fetch sessions hold and who gives way: each test plays clients that send fetches to a cache
- * of one shard, by fetch_plan_make and fetch_plan_respond as the handler calls them, and looks at
+ * of one shard, by fetch_plan_make, fetch_plan_settle and fetch_plan_rows as the handler calls them, and looks at
  * the sessions that they are given and at what the budget was charged. No partition is read: each
  * answers that nothing is new.
  */
@@ -82,7 +82,8 @@ static struct answer fetch(struct ask ask)
 	cr_assert_eq(fetch_plan_make(world.cache, &request, world.now_ms, &plan), 0);
 	struct fetch_response_partition_data *data = schema_new_array(
 		&fetch_response_partition_data_schema, &request.arena, (int32_t)plan.want_count);
-	cr_assert_eq(fetch_plan_respond(world.cache, &plan, &request, world.now_ms, data), 0);
+	cr_assert_eq(fetch_plan_settle(world.cache, &plan, &request, world.now_ms, data), 0);
+	cr_assert_eq(fetch_plan_rows(&plan, &request, data), 0);
 	struct answer answer = {.error = response.error_code, .session_id = response.session_id};
 	for (int32_t i = 0; i < response.responses_count; i++)
 		answer.partitions += response.responses[i].partitions_count;
