@@ -167,6 +167,8 @@ static void fiber_resume(struct fiber *fiber)
 	ensure(!shard->fibers.running);
 	ensure(!list_node_is_linked(&fiber->task.node));
 	shard->fibers.running = fiber;
+	/* Whoever wakes it: what takes long is named by the fiber, not by that. */
+	shard->step_code = (const void *)(uintptr_t)fiber->body;
 #ifdef FIBER_ASAN
 	__sanitizer_start_switch_fiber(&fiber->resumer_fake_stack, fiber->stack, fiber->stack_size);
 #endif
@@ -194,7 +196,6 @@ static void fiber_task_run(struct shard *shard, struct task *task)
 {
 	struct fiber *fiber = container_of(task, struct fiber, task);
 
-	shard->step_code = (const void *)(uintptr_t)fiber->body;
 	fiber_resume(fiber);
 }
 
@@ -202,7 +203,6 @@ static void fiber_timer_fire(struct shard *shard, struct timer *timer)
 {
 	struct fiber *fiber = container_of(timer, struct fiber, timer);
 
-	shard->step_code = (const void *)(uintptr_t)fiber->body;
 	fiber_resume(fiber);
 }
 
