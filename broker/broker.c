@@ -592,6 +592,7 @@ void broker_free(struct broker *broker)
 	if (!broker)
 		return;
 	ensure(!broker->controller && !broker->log_dirs);
+	group_budget_done(&broker->group_budget);
 	buffer_budget_free(broker->budget);
 	image_unref(broker->published);
 	config_unref(broker->config);

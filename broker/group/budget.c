@@ -29,6 +29,12 @@ struct state_header {
 	_Alignas(16) size_t size; /* as it was counted */
 };
 
+void group_budget_done(struct group_budget *budget)
+{
+	ensure(group_budget_bytes(budget) == 0);
+	ensure(__atomic_load_n(&budget->member_bytes, __ATOMIC_RELAXED) == 0);
+}
+
 void group_budget_add(struct group_budget *budget, size_t bytes)
 {
 	__atomic_fetch_add(&budget->bytes, bytes, __ATOMIC_RELAXED);

@@ -19,12 +19,13 @@
 
 #include "runtime/base.h"
 
-/* Zeroed to begin with. */
+/* Zeroed to begin with; in the end all is given back. */
 struct group_budget {
 	size_t bytes;	     /* atomic */
 	size_t member_bytes; /* atomic: of these, members' */
 };
 
+void group_budget_done(struct group_budget *budget);
 void group_budget_add(struct group_budget *budget, size_t bytes);
 void group_budget_sub(struct group_budget *budget, size_t bytes);
 size_t group_budget_bytes(const struct group_budget *budget);

@@ -224,7 +224,6 @@ void group_machine_free(struct group_machine *machine)
 	map_for_each_safe(node, &machine->groups) group_free(map_entry(node, struct group, node));
 	map_done(&machine->groups);
 	map_done(&machine->transactions);
-	state_free(machine, machine->cleanup_from);
 	free(machine);
 }
 

@@ -154,7 +154,6 @@ struct group_machine {
 	size_t pending_bytes;	 /* of these */
 	struct group_step *step; /* while an event is handled */
 	struct group_now now;
-	char *cleanup_from; /* the group at which the next cleanup goes on; NULL: the first */
 };
 
 /* ---- memory of the state (budget.c) ---- */
