@@ -38,6 +38,7 @@ enum {
 	CACHE_BYTES = 4 << 20, /* of free buffers, on each shard */
 	CLASSLESS_UNIT = 4096,
 };
+#define BUFFER_CAPACITY_MAX (UINT32_MAX - CLASSLESS_UNIT)
 
 struct buffer_shard {
 	_Alignas(64) struct list waiters;
@@ -276,26 +277,34 @@ static bool buffer_keep_free(struct buffer_shard *own, struct buffer *buffer)
 	return true;
 }
 
+/* Charges SIZE bytes: out of what was granted, or when nobody waits and there is room. */
+static bool budget_take(struct shard *shard, struct buffer_budget *budget, size_t size)
+{
+	struct buffer_shard *own = &budget->shards[shard_index(shard)];
+
+	ensure(shard_index(shard) < budget->shard_count);
+	if (own->granted < size)
+		return __atomic_load_n(&budget->waiting, __ATOMIC_SEQ_CST) == 0 &&
+		       budget_charge(budget, size);
+	/* What it takes less than it waited for goes back at once. */
+	size_t rest = own->granted - size;
+
+	own->granted = 0;
+	if (rest > 0)
+		budget_release(shard, budget, rest);
+	return true;
+}
+
 struct buffer *buffer_new(struct shard *shard, struct buffer_budget *budget, size_t capacity)
 {
 	struct buffer_shard *own = &budget->shards[shard_index(shard)];
 	struct buffer *buffer = NULL;
 
-	ensure(shard_index(shard) < budget->shard_count);
-	if (capacity > UINT32_MAX - CLASSLESS_UNIT)
+	if (capacity > BUFFER_CAPACITY_MAX)
 		return NULL;
 	capacity = buffer_round(capacity);
-	if (own->granted >= capacity) {
-		/* What it takes less than it waited for goes back at once. */
-		size_t rest = own->granted - capacity;
-
-		own->granted = 0;
-		if (rest > 0)
-			budget_release(shard, budget, rest);
-	} else if (__atomic_load_n(&budget->waiting, __ATOMIC_SEQ_CST) > 0 ||
-		   !budget_charge(budget, capacity)) {
+	if (!budget_take(shard, budget, capacity))
 		return NULL;
-	}
 	if (buffer_has_class(capacity))
 		buffer = buffer_take_free(own, capacity);
 	if (!buffer)
@@ -309,6 +318,50 @@ struct buffer *buffer_new(struct shard *shard, struct buffer_budget *budget, siz
 	buffer->budget = budget;
 	buffer->next_free = NULL;
 	return buffer;
+}
+
+size_t buffer_growth(const struct buffer *buffer, size_t capacity)
+{
+	if (capacity <= buffer->capacity)
+		return 0;
+	return buffer_round(min_of(capacity, (size_t)BUFFER_CAPACITY_MAX)) - buffer->capacity;
+}
+
+struct buffer *buffer_grow(struct shard *shard, struct buffer *buffer, size_t capacity)
+{
+	size_t growth = buffer_growth(buffer, capacity);
+
+	ensure(buffer_is_unshared(buffer));
+	if (growth == 0)
+		return buffer;
+	if (capacity > BUFFER_CAPACITY_MAX || !budget_take(shard, buffer->budget, growth))
+		return NULL;
+	struct buffer *larger = realloc(buffer, sizeof(*buffer) + buffer->capacity + growth);
+	if (!larger) {
+		budget_release(shard, buffer->budget, growth);
+		return NULL;
+	}
+	larger->capacity += (uint32_t)growth;
+	return larger;
+}
+
+bool buffer_move(struct shard *shard, struct buffer *buffer, struct buffer_budget *to)
+{
+	struct buffer_budget *from = buffer->budget;
+
+	ensure(buffer_is_unshared(buffer));
+	if (from == to)
+		return true;
+	if (!budget_take(shard, to, buffer->capacity))
+		return false;
+	buffer->budget = to;
+	budget_release(shard, from, buffer->capacity);
+	return true;
+}
+
+bool buffer_can_fit(const struct buffer_budget *budget, size_t capacity)
+{
+	return capacity <= BUFFER_CAPACITY_MAX && buffer_round(capacity) <= budget->limit_bytes;
 }
 
 void buffer_wait(struct shard *shard, struct buffer_budget *budget, struct buffer_waiter *waiter)

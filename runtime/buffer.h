@@ -50,6 +50,17 @@ static inline bool buffer_budget_is_over(const struct buffer_budget *budget)
  * one legal request can always pass. While others wait there is no room: small requests do not
  * overtake a large one for ever. */
 struct buffer *buffer_new(struct shard *shard, struct buffer_budget *budget, size_t capacity);
+/* BUFFER, to which nobody else refers, with at least CAPACITY bytes and what is in it: only what it
+ * grows by is charged and waited for. NULL as buffer_new; BUFFER is as it was then. It may have
+ * moved in memory. */
+struct buffer *buffer_grow(struct shard *shard, struct buffer *buffer, size_t capacity);
+/* The size to wait for when buffer_grow found no room. */
+size_t buffer_growth(const struct buffer *buffer, size_t capacity);
+/* BUFFER, to which nobody else refers, counts for the budget TO from now on, if that has room as
+ * for a new one. */
+bool buffer_move(struct shard *shard, struct buffer *buffer, struct buffer_budget *to);
+/* A buffer of CAPACITY bytes is no larger than the limit. */
+bool buffer_can_fit(const struct buffer_budget *budget, size_t capacity);
 /* First come, first served, over all shards. */
 void buffer_wait(struct shard *shard, struct buffer_budget *budget, struct buffer_waiter *waiter);
 /* Does nothing when WAITER does not wait. */

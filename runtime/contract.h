@@ -46,7 +46,8 @@ char *contract_path(const struct contract *contract, const char *name);
 				entry(sockets_resolve, 1) entry(buffers_keep_to_the_limit, 1)      \
 					entry(buffers_are_waited_for_in_order, 1)                  \
 						entry(buffers_waiters_may_change_their_mind, 1)    \
-							entry(buffers_shared_by_shards, 3)
+							entry(buffers_shared_by_shards, 3)         \
+								entry(buffers_grow_and_move, 1)
 
 #define CONTRACT_CASE_DECLARE(name, shards) void name(struct shard *shard, void *argument);
 CONTRACT_CASES(CONTRACT_CASE_DECLARE)

@@ -261,3 +261,65 @@ void buffers_shared_by_shards(struct shard *shard, void *argument)
 		shard_send(shard, i % shard_count(shard), &user->task);
 	}
 }
+
+struct growth {
+	struct buffer_waiter waiter;
+	struct buffer_budget *budget;
+	struct buffer *buffer;
+};
+
+/* A buffer that grows is charged for what it grows by alone, keeps what is in it, and stays as it is
+ * without room for that. One that moves to another budget counts there, if that has room. */
+static void growth_ready(struct shard *shard, struct buffer_waiter *waiter)
+{
+	struct growth *growth = container_of(waiter, struct growth, waiter);
+	struct buffer *buffer = buffer_grow(shard, growth->buffer, 4 << 20);
+
+	ensure(buffer && buffer->capacity == 4 << 20 && buffer->data[0] == 0xaa);
+	ensure(buffer_budget_used(growth->budget) == 4 << 20);
+	buffer_unref(shard, buffer);
+	ensure(buffer_budget_used(growth->budget) == 0);
+	free(growth);
+	machine_exit(shard, 0);
+}
+
+void buffers_grow_and_move(struct shard *shard, void *argument)
+{
+	struct contract *contract = argument;
+	struct growth *growth = calloc(1, sizeof(*growth));
+	struct buffer_budget *other = buffer_budget_new(shard_count(shard), 1 << 20);
+
+	growth->budget = contract->budget = buffer_budget_new(shard_count(shard), 4 << 20);
+	ensure(buffer_can_fit(growth->budget, 4 << 20));
+	ensure(!buffer_can_fit(growth->budget, (4 << 20) + 1));
+	ensure(!buffer_can_fit(growth->budget, SIZE_MAX));
+	struct buffer *buffer = buffer_new(shard, growth->budget, 1 << 20);
+	memset(buffer->data, 0xaa, buffer->capacity);
+	/* More than half of the limit: a copy would not fit beside it. */
+	ensure(buffer_growth(buffer, 3 << 20) == 2 << 20);
+	buffer = buffer_grow(shard, buffer, 3 << 20);
+	ensure(buffer && buffer->capacity == 3 << 20 && buffer->data[(1 << 20) - 1] == 0xaa);
+	ensure(buffer_budget_used(growth->budget) == 3 << 20);
+	ensure(buffer_growth(buffer, 1) == 0 && buffer_grow(shard, buffer, 1) == buffer);
+	ensure(!buffer_grow(shard, buffer, SIZE_MAX));
+
+	struct buffer *small = buffer_new(shard, other, 1000);
+	size_t size = small->capacity;
+	ensure(!buffer_move(shard, buffer, other) && buffer->budget == growth->budget);
+	ensure(buffer_move(shard, small, growth->budget) && small->budget == growth->budget);
+	ensure(buffer_budget_used(other) == 0);
+	ensure(buffer_budget_used(growth->budget) == (3 << 20) + size);
+	ensure(buffer_move(shard, small, growth->budget));
+
+	ensure(!buffer_grow(shard, buffer, 4 << 20) && buffer->capacity == 3 << 20);
+	growth->buffer = buffer;
+	growth->waiter.ready = growth_ready;
+	growth->waiter.size = buffer_growth(buffer, 4 << 20);
+	buffer_wait(shard, growth->budget, &growth->waiter);
+	/* Nothing takes what others wait for. */
+	struct buffer *late = buffer_new(shard, other, 1000);
+	ensure(!buffer_move(shard, late, growth->budget));
+	buffer_unref(shard, late);
+	buffer_budget_free(other);
+	buffer_unref(shard, small);
+}
