@@ -22,6 +22,7 @@
 #include "broker/format.h"
 #include "broker/group/coordinator.h"
 #include "broker/listeners.h"
+#include "broker/memory_limit.h"
 #include "broker/replication/checkpoints.h"
 #include "broker/replication/cleaning.h"
 #include "broker/replication/directories.h"
@@ -169,6 +170,15 @@ static void broker_logger_make(struct broker *broker, struct logger *logger)
 	log_level_parse(config_str(broker->config, SETTING_BARNABAS_LOG_LEVEL), &logger->threshold);
 }
 
+/* Requests and answers share one limit, so the smaller of Kafka's limit and ours counts. */
+static size_t broker_memory_limit(const struct config *config)
+{
+	int64_t ours = config_long(config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES);
+	int64_t requests = config_long(config, SETTING_QUEUED_MAX_REQUEST_BYTES);
+
+	return (size_t)(requests > 0 ? min_of(requests, ours) : ours);
+}
+
 /* First step on every shard: what it owns. */
 static int broker_shard_open(struct broker_shard *shard, void *argument)
 {
@@ -195,7 +205,7 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 	map_init(&shard->folders, seed);
 	shard->log_store = log_store_new(shard->shard, &store);
 	shard->fetch_sessions = fetch_session_cache_new(shard->shard, shard->index,
-		broker->shard_count, broker->budget,
+		broker->shard_count, broker->budget, broker_memory_limit(broker->config),
 		(uint32_t)max_of(slots / (int32_t)broker->shard_count, 1), seed);
 	shard->groups = group_coordinator_new(shard);
 	shard->config = config_ref(broker->config);
@@ -511,15 +521,6 @@ static void attach_there(struct shard *shard, struct task *task)
 	shard_send(shard, SHARD_MAIN, task);
 }
 
-/* Requests and answers share one budget, so the smaller of Kafka's limit and ours counts. */
-static size_t broker_memory_limit(const struct config *config)
-{
-	int64_t ours = config_long(config, SETTING_BARNABAS_MEMORY_LIMIT_BYTES);
-	int64_t requests = config_long(config, SETTING_QUEUED_MAX_REQUEST_BYTES);
-
-	return (size_t)(requests > 0 ? min_of(requests, ours) : ours);
-}
-
 static void broker_start(struct shard *shard, void *argument)
 {
 	struct broker *broker = argument;
@@ -527,9 +528,7 @@ static void broker_start(struct shard *shard, void *argument)
 
 	broker->shard_count = shard_count(shard);
 	broker->shards = calloc(broker->shard_count, sizeof(*broker->shards));
-	broker->budget =
-		buffer_budget_new(broker->shard_count, broker_memory_limit(broker->config));
-	if (!broker->shards || !broker->budget) {
+	if (!broker->shards || memory_limit_init(broker, broker_memory_limit(broker->config)) < 0) {
 		machine_exit(shard, EXIT_FAILURE);
 		return;
 	}
@@ -593,7 +592,7 @@ void broker_free(struct broker *broker)
 		return;
 	ensure(!broker->controller && !broker->log_dirs);
 	group_budget_done(&broker->group_budget);
-	buffer_budget_free(broker->budget);
+	memory_limit_done(broker);
 	image_unref(broker->published);
 	config_unref(broker->config);
 	arena_done(&broker->producer_ids.arena);

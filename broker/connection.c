@@ -7,13 +7,14 @@
  *     behind it is looked at. Requests run side by side only when all of them have
  *     HANDLER_OVERLAPS.
  *  2. Nothing is received while REQUESTS_MAX requests are unanswered, while the connection is
- *     muted, or while the budget of buffers has no room: the client is held back by TCP, nothing
- *     is dropped. Nothing is started while the client leaves answers unread, or while more memory
- *     is held than the limit allows.
+ *     muted, or while the memory limit has no room: the client is held back by TCP, nothing is
+ *     dropped. Nothing is started while the client leaves answers unread, or while more memory is
+ *     held than the limit allows. A connection that holds little itself waits only when the
+ *     limit's reserve is used up, too (memory_limit.h).
  *  3. A frame's bytes stay where they were received as long as a request refers to them. An inbox
  *     that requests refer to is only filled behind them, never moved.
  *  4. A large frame's buffer grows with the bytes that really came, so that a promise costs
- *     nothing.
+ *     nothing; it grows in place, so that every frame that the limit has room for can come.
  *  5. The memory of a connection goes when the socket is closed, no operation is outstanding and
  *     no request is left.
  *
@@ -30,7 +31,6 @@
 #include "broker/dispatch.h"
 #include "broker/listeners.h"
 #include "broker/observe/log.h"
-#include "broker/pressure.h"
 #include "broker/state.h"
 #include "protocol/frame.h"
 
@@ -79,36 +79,95 @@ static const char *frame_guess(const uint8_t *data)
 }
 
 static void connection_receive_done(struct shard *shard, struct socket_op *op);
-static void connection_memory_ready(struct shard *shard, struct buffer_waiter *waiter);
+static void connection_memory_ready(struct memory_waiter *waiter)
+{
+	struct connection *connection = container_of(waiter, struct connection, memory_waiter);
+
+	connection_hold(connection);
+	connection_pump(connection);
+	connection_let_go(connection);
+}
+
+/* What its requests hold, with the buffers that they refer to; the last of these is told, too. */
+static size_t connection_requests_bytes(
+	const struct connection *connection, const struct buffer **ret_last)
+{
+	const struct buffer *last = NULL;
+	size_t held = 0;
+
+	list_for_each (node, &connection->requests) {
+		const struct request *request = container_of(node, struct request, node);
+		if (request->frame != last)
+			held += request->frame->capacity;
+		last = request->frame;
+		held += request_charged_bytes(request);
+	}
+	*ret_last = last;
+	return held;
+}
+
+/* All that it holds, with an inbox of WANTED_INBOX bytes if that is not 0. */
+static size_t connection_memory(const struct connection *connection, uint32_t wanted_inbox)
+{
+	const struct buffer *inbox = connection->inbox, *last;
+	size_t held = connection_requests_bytes(connection, &last);
+
+	if (wanted_inbox > 0)
+		return held + wanted_inbox;
+	return inbox && inbox != last ? held + inbox->capacity : held;
+}
+
+static bool connection_is_small(const struct connection *connection)
+{
+	return max_of(connection_memory(connection, connection->wanted_inbox),
+		       connection->last_held_bytes) <= MEMORY_SMALL_MAX;
+}
 
 static void connection_wait_for_memory(struct connection *connection, size_t want)
 {
-	struct broker_shard *shard = connection->shard;
-
-	connection->waiting_for_memory = true;
-	connection->memory_waiter.size = want;
 	connection->memory_waiter.ready = connection_memory_ready;
-	pressure_waiting(shard);
-	buffer_wait(shard->shard, shard->broker->budget, &connection->memory_waiter);
+	memory_wait(connection->shard, &connection->memory_waiter, want,
+		connection_is_small(connection));
 }
 
-/* An inbox with room for WANT bytes in all from inbox_begin on; what is there already is kept. */
-static bool connection_inbox_reserve(struct connection *connection, uint32_t want)
+/* A large frame's buffer grows where it is, so that all of what is received never needs to be there
+ * twice. */
+static bool connection_inbox_grow(struct connection *connection, uint32_t want)
+{
+	struct shard *shard = connection->shard->shard;
+	struct buffer *larger = buffer_grow(shard, connection->inbox, want);
+
+	if (!larger) {
+		connection_wait_for_memory(connection, buffer_growth(connection->inbox, want));
+		return false;
+	}
+	connection->inbox = larger;
+	return true;
+}
+
+/* An inbox with room for WANT bytes in all from inbox_begin on, for a frame of FRAME_SIZE (0: not
+ * known yet); what is there already is kept. */
+static bool connection_inbox_reserve(
+	struct connection *connection, uint32_t want, uint32_t frame_size)
 {
 	struct buffer *inbox = connection->inbox;
 	uint32_t used = inbox_used(connection);
 
 	if (inbox && inbox->capacity - connection->inbox_begin >= want)
 		return true;
-	/* Nobody else looks into it: move the rest to the front. */
-	if (inbox && inbox->capacity >= want && buffer_is_unshared(inbox)) {
+	struct broker_shard *shard = connection->shard;
+	connection->wanted_inbox = max_of(want, frame_size);
+	if (inbox && buffer_is_unshared(inbox)) {
+		/* Nobody else looks into it: move the rest to the front. */
 		memmove(inbox->data, inbox->data + connection->inbox_begin, used);
 		connection->inbox_begin = 0;
 		connection->inbox_end = used;
-		return true;
+		if (inbox->capacity >= want)
+			return true;
+		if (want > CONNECTION_INBOX_MAX && inbox->budget == shard->broker->budget)
+			return connection_inbox_grow(connection, want);
 	}
-	struct broker_shard *shard = connection->shard;
-	struct buffer *larger = buffer_new(shard->shard, shard->broker->budget, want);
+	struct buffer *larger = memory_buffer_new(shard, want, connection_is_small(connection));
 	if (!larger) {
 		connection_wait_for_memory(connection, want);
 		return false;
@@ -122,17 +181,6 @@ static bool connection_inbox_reserve(struct connection *connection, uint32_t wan
 	return true;
 }
 
-static void connection_memory_ready(struct shard *shard, struct buffer_waiter *waiter)
-{
-	struct connection *connection = container_of(waiter, struct connection, memory_waiter);
-
-	connection->waiting_for_memory = false;
-	pressure_served(connection->shard);
-	connection_hold(connection);
-	connection_pump(connection);
-	connection_let_go(connection);
-}
-
 /* Asks for more bytes, if there may be more. FRAME_SIZE is the whole of the frame at the head of
  * the inbox with its size field, 0 when not even that is there. */
 static void connection_receive(struct connection *connection, uint32_t frame_size)
@@ -140,7 +188,7 @@ static void connection_receive(struct connection *connection, uint32_t frame_siz
 	uint32_t used = inbox_used(connection);
 	uint32_t want;
 
-	if (connection->receiving || connection->waiting_for_memory || connection->peer_ended)
+	if (connection->receiving || connection->memory_waiter.is_waiting || connection->peer_ended)
 		return;
 	if (frame_size > connection->shard->inbox_size_max) {
 		/* Exactly this frame: the next one begins in a fresh inbox. */
@@ -151,7 +199,7 @@ static void connection_receive(struct connection *connection, uint32_t frame_siz
 	} else {
 		want = max_of(frame_size, max_of(connection->inbox_size, used + 4));
 	}
-	if (!connection_inbox_reserve(connection, want))
+	if (!connection_inbox_reserve(connection, want, frame_size))
 		return;
 	connection->receiving = true;
 	connection_hold(connection);
@@ -231,41 +279,61 @@ static void connection_request_end(struct connection *connection, struct request
 	if (request->state == REQUEST_DONE)
 		connection->unsent_bytes -= request_charged_bytes(request);
 	request_free(request);
+	/* What it waits for may be little now that this has gone. */
+	if (connection->memory_waiter.is_waiting && connection_is_small(connection))
+		memory_wait_is_small(&connection->memory_waiter);
 }
 
-/* There is room to begin another request; otherwise this is seen to again when there is. */
-static bool connection_has_room(struct connection *connection)
+/* What another request may be charged to; NULL when there is no room to begin one: then this is seen
+ * to again when there is. */
+static struct buffer_budget *connection_room(struct connection *connection)
 {
-	struct buffer_budget *budget = connection->shard->broker->budget;
+	struct broker_shard *shard = connection->shard;
 
-	if (connection->waiting_for_memory || connection->unsent_bytes > UNSENT_MAX)
-		return false;
-	if (!buffer_budget_is_over(budget))
-		return true;
-	connection_wait_for_memory(connection, 1);
-	return false;
+	if (connection->memory_waiter.is_waiting || connection->unsent_bytes > UNSENT_MAX)
+		return NULL;
+	if (!buffer_budget_is_over(shard->broker->budget))
+		return shard->broker->budget;
+	connection->wanted_inbox = 0;
+	struct buffer_budget *budget = memory_to_begin(shard, connection_is_small(connection));
+	if (!budget)
+		connection_wait_for_memory(connection, 1);
+	return budget;
 }
 
-/* Takes the next frame off the inbox. 1: a request was started; 0: more bytes are needed,
+/* Why a frame of SIZE bytes is not received; NULL when it is. */
+static const char *frame_refusal(const struct connection *connection, int32_t size)
+{
+	const struct broker_shard *shard = connection->shard;
+
+	if (size < 0)
+		return "a frame of negative size";
+	if (size > shard->request_size_max)
+		return "a frame larger than socket.request.max.bytes";
+	if (!buffer_can_fit(shard->broker->budget, 4 + (size_t)size))
+		return "a frame for which the memory limit has no room: raise "
+		       "barnabas.memory.limit.bytes, and queued.max.request.bytes if it is set";
+	return NULL;
+}
+
+/* Takes the next frame off the inbox, for a request that is charged to BUDGET. 1: a request was started; 0: more bytes are needed,
  * *RET_FRAME_SIZE as connection_receive wants it; -1: the connection was closed. */
-static int connection_take_frame(struct connection *connection, uint32_t *ret_frame_size)
+static int connection_take_frame(
+	struct connection *connection, struct buffer_budget *budget, uint32_t *ret_frame_size)
 {
 	uint32_t used = inbox_used(connection);
-	const char *reason = NULL;
 
 	*ret_frame_size = 0;
 	if (used < 4)
 		return 0;
 	const uint8_t *data = connection->inbox->data + connection->inbox_begin;
 	int32_t size = (int32_t)load_be32(data);
-	if (size < 0 || size > connection->shard->request_size_max) {
-		reason = frame_guess(data);
-		if (!reason)
-			reason = size < 0 ? "a frame of negative size"
-					  : "a frame larger than socket.request.max.bytes";
+	const char *reason = frame_refusal(connection, size);
+	if (reason) {
+		const char *guess = frame_guess(data);
 		log_event(&connection->shard->logger, LOG_REQUEST_BAD,
-			log_text("peer", connection->peer_text), log_text("saw", reason),
-			log_int("frame_size_bytes", size));
+			log_text("peer", connection->peer_text),
+			log_text("saw", guess ? guess : reason), log_int("frame_size_bytes", size));
 		connection_close(connection, NULL);
 		return -1;
 	}
@@ -274,7 +342,8 @@ static int connection_take_frame(struct connection *connection, uint32_t *ret_fr
 		return 0;
 
 	struct bytes frame = {.data = data + 4, .size = size};
-	struct request *request = request_new_from_frame(connection, connection->inbox, frame);
+	struct request *request =
+		request_new_from_frame(connection, connection->inbox, frame, budget);
 	if (!request) {
 		connection_close(connection, "out of memory for a request");
 		return -1;
@@ -327,9 +396,10 @@ static void connection_pump(struct connection *connection)
 		connection->holds_back = connection_must_hold_back(connection);
 		if (connection->holds_back)
 			break;
-		if (inbox_used(connection) >= 4 && !connection_has_room(connection))
+		struct buffer_budget *budget = NULL;
+		if (inbox_used(connection) >= 4 && !(budget = connection_room(connection)))
 			break;
-		int taken = connection_take_frame(connection, &frame_size);
+		int taken = connection_take_frame(connection, budget, &frame_size);
 		if (taken == 0) {
 			connection_inbox_trim(connection);
 			connection_receive(connection, frame_size);
@@ -385,7 +455,8 @@ void connection_request_done(struct connection *connection, struct request *requ
 {
 	ensure(request->state == REQUEST_RUNNING);
 	request->state = REQUEST_DONE;
-	connection->unsent_bytes += request_charged_bytes(request);
+	connection->last_held_bytes = request_charged_bytes(request);
+	connection->unsent_bytes += connection->last_held_bytes;
 	connection->running--;
 	if (!(request->handler->flags & HANDLER_OVERLAPS))
 		connection->running_alone--;
@@ -601,11 +672,7 @@ void connection_close(struct connection *connection, const char *reason)
 	connection->admission = NULL;
 	timer_stop(shard, &connection->mute);
 	timer_stop(shard, &connection->idle);
-	if (connection->waiting_for_memory) {
-		buffer_wait_cancel(shard, &connection->memory_waiter);
-		connection->waiting_for_memory = false;
-		pressure_served(connection->shard);
-	}
+	memory_wait_cancel(&connection->memory_waiter);
 	socket_close(connection->socket);
 	connection->socket = NULL;
 	/* What runs is told and comes back; what is being sent is freed when the send has been
@@ -627,16 +694,24 @@ void connection_close(struct connection *connection, const char *reason)
 
 size_t connection_held_bytes(const struct connection *connection)
 {
-	size_t held = connection->inbox ? connection->inbox->capacity : 0;
-
 	list_for_each (node, &connection->requests) {
 		const struct request *request = container_of(node, struct request, node);
 		/* At work, not parked: its memory would stay until that is done. */
 		if (request->state == REQUEST_RUNNING && !request_is_parked(request))
 			return 0;
-		held += request_charged_bytes(request) + (size_t)max_of(request->body.size, 0);
 	}
-	return held;
+	return connection_memory(connection, 0);
+}
+
+bool connection_leave_reserve(struct connection *connection)
+{
+	struct broker_shard *shard = connection->shard;
+	struct buffer *inbox = connection->inbox;
+
+	/* What requests look into goes back when they end. */
+	if (!inbox || inbox->budget == shard->broker->budget || !buffer_is_unshared(inbox))
+		return !inbox || inbox->budget == shard->broker->budget;
+	return buffer_move(shard->shard, inbox, shard->broker->budget);
 }
 
 void connection_drain(struct connection *connection)

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "broker/memory_limit.h"
 #include "broker/request.h"
 
 struct admission;
@@ -27,8 +28,9 @@ struct connection {
 	struct socket_op receive;
 	uint32_t inbox_size;   /* for the next inbox: grows with the traffic */
 	uint32_t receive_room; /* that the receive under way was given */
-	bool receiving, waiting_for_memory, peer_ended;
-	struct buffer_waiter memory_waiter;
+	bool receiving, peer_ended;
+	struct memory_waiter memory_waiter;
+	uint32_t wanted_inbox; /* bytes that its next frame needs there; 0: it has them */
 	struct task resume; /* begins what waited for the end of others */
 	bool resume_queued;
 
@@ -59,6 +61,7 @@ struct connection {
 	uint64_t progress_ns; /* when a request was taken, or answers had been sent: see also
 				 connection_is_stuck */
 	size_t unsent_bytes;  /* that answers hold which have not left */
+	size_t last_held_bytes; /* by the request that was answered last: the next may be like it */
 };
 
 /* Takes a socket that has just been accepted, with its admission (NULL is allowed); runs on the
@@ -76,5 +79,8 @@ size_t connection_held_bytes(const struct connection *connection);
  * answer? Large answers to slow clients take long, and that is not it: each look sees how far they
  * are. To be asked from time to time. */
 bool connection_is_stuck(struct connection *connection, uint64_t now_ns, uint64_t stuck_ns);
+/* Nothing that it holds for requests to come is of the reserve any more; false when the common part
+ * has no room for that. */
+bool connection_leave_reserve(struct connection *connection);
 /* No new requests are read; closes when the pending ones are answered. */
 void connection_drain(struct connection *connection);

@@ -69,19 +69,34 @@ static void pressure_shed(struct shard *shard, struct task *task)
 	free(victims);
 }
 
+/* True when something of this shard's connections has to stay there. */
+static bool pressure_leave_reserve(struct broker_shard *here)
+{
+	bool stays = false;
+
+	list_for_each (node, &here->connections) {
+		struct connection *connection = container_of(node, struct connection, node);
+
+		if (!connection_leave_reserve(connection))
+			stays = true;
+	}
+	return stays;
+}
+
 static void pressure_round(struct shard *shard, struct timer *timer)
 {
 	struct broker_shard *here = container_of(timer, struct broker_shard, pressure);
 
-	if (here->waiting_for_memory == 0)
+	here->reserve_used = here->reserve_used && pressure_leave_reserve(here);
+	if (here->waiting_for_memory == 0 && !here->reserve_used)
 		return;
 	/* One round for all shards that have somebody waiting. */
 	uint64_t now_ns = shard_now_ns(shard);
 	uint64_t last_ns = __atomic_load_n(&here->broker->pressure_round_ns, __ATOMIC_SEQ_CST);
 	timer_set(shard, timer, now_ns + ROUND_MS * NS_PER_MS);
-	if (now_ns < last_ns + ROUND_MS * NS_PER_MS / 2 ||
-		!__atomic_compare_exchange_n(&here->broker->pressure_round_ns, &last_ns, now_ns, false,
-			__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	if (here->waiting_for_memory == 0 || now_ns < last_ns + ROUND_MS * NS_PER_MS / 2 ||
+		!__atomic_compare_exchange_n(&here->broker->pressure_round_ns, &last_ns, now_ns,
+			false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return;
 	for (unsigned i = 0; i < here->broker->shard_count; i++) {
 		struct pressure_note *note = malloc(sizeof(*note));
@@ -92,14 +107,25 @@ static void pressure_round(struct shard *shard, struct timer *timer)
 	}
 }
 
-void pressure_waiting(struct broker_shard *shard)
+static void pressure_watch(struct broker_shard *shard)
 {
-	shard->waiting_for_memory++;
 	if (timer_is_set(&shard->pressure))
 		return;
 	shard->pressure.fire = pressure_round;
 	timer_set(
 		shard->shard, &shard->pressure, shard_now_ns(shard->shard) + ROUND_MS * NS_PER_MS);
+}
+
+void pressure_waiting(struct broker_shard *shard)
+{
+	shard->waiting_for_memory++;
+	pressure_watch(shard);
+}
+
+void pressure_reserve_used(struct broker_shard *shard)
+{
+	shard->reserve_used = true;
+	pressure_watch(shard);
 }
 
 void pressure_served(struct broker_shard *shard)

@@ -14,3 +14,6 @@
 /* A connection of this shard has begun, or no longer has, to wait for memory. */
 void pressure_waiting(struct broker_shard *shard);
 void pressure_served(struct broker_shard *shard);
+/* A connection of this shard was given something of the reserve (memory_limit.h): what lies there
+ * idle is moved to the common part when that has room. */
+void pressure_reserve_used(struct broker_shard *shard);

@@ -17,8 +17,8 @@ enum {
 	REQUEST_STEP_BYTES = 256 * 1024,
 };
 
-struct request *request_new_from_frame(
-	struct connection *connection, struct buffer *frame, struct bytes bytes)
+struct request *request_new_from_frame(struct connection *connection, struct buffer *frame,
+	struct bytes bytes, struct buffer_budget *budget)
 {
 	struct broker_shard *home = connection->shard;
 	struct list_node *node = list_pop_front(&home->free_requests);
@@ -47,14 +47,14 @@ struct request *request_new_from_frame(
 	};
 	request->arena.limit_bytes =
 		LIMIT_DECODE_ARENA_BYTES(bytes.size) + home->response_arena_bytes;
-	arena_charge_to(&request->arena, home->broker->budget, REQUEST_UNCHARGED_MAX);
+	arena_charge_to(&request->arena, budget, REQUEST_UNCHARGED_MAX);
 	return request;
 }
 
 /* Tells the budget what has changed in BESIDE_BYTES. */
 static void request_beside_settle(struct request *request)
 {
-	struct buffer_budget *budget = request->home->broker->budget;
+	struct buffer_budget *budget = request->arena.budget;
 	size_t charged = request->beside_charged_bytes;
 	size_t held = request->beside_bytes > REQUEST_UNCHARGED_MAX ? request->beside_bytes : 0;
 
@@ -78,6 +78,20 @@ void request_discharge(struct request *request, size_t size)
 	ensure(request->beside_bytes >= size);
 	request->beside_bytes -= size;
 	request_beside_settle(request);
+}
+
+void request_charge_to(struct request *request, struct buffer_budget *budget)
+{
+	struct buffer_budget *before = request->arena.budget;
+	size_t charged = request_charged_bytes(request);
+
+	if (before == budget)
+		return;
+	request->arena.budget = budget;
+	if (charged == 0)
+		return;
+	buffer_budget_charge(budget, charged);
+	buffer_budget_discharge(request->shard->shard, before, charged);
 }
 
 static struct shared_answer_key request_share_key(const struct request *request)

@@ -130,9 +130,14 @@ static inline void request_park(
 /* Goes on with the newest image that this shard has been told of. */
 void request_image_refresh(struct request *request);
 
-/* For connection.c. Takes a reference of FRAME; NULL when memory is out. */
-struct request *request_new_from_frame(
-	struct connection *connection, struct buffer *frame, struct bytes bytes);
+/* From now on all that is charged for it is so to BUDGET, also what is charged already; on the shard
+ * where it is. */
+void request_charge_to(struct request *request, struct buffer_budget *budget);
+
+/* For connection.c. Takes a reference of FRAME; what it holds is charged to BUDGET. NULL when memory
+ * is out. */
+struct request *request_new_from_frame(struct connection *connection, struct buffer *frame,
+	struct bytes bytes, struct buffer_budget *budget);
 /* Reads the header and decodes the body, then queues or answers; negative errno when the connection
  * must be closed. */
 int request_parse(struct request *request, struct bytes bytes, const char **ret_reason);

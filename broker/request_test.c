@@ -70,7 +70,8 @@ static struct request *request_make(int topics)
 
 	frame_make(topics);
 	struct request *request =
-		request_new_from_frame(&world.connection, world.frame, world.bytes);
+		request_new_from_frame(
+		&world.connection, world.frame, world.bytes, world.broker.budget);
 	cr_assert_not_null(request);
 	cr_assert_eq(request_parse(request, world.bytes, &reason), 0, "%s", reason);
 	return request;

@@ -76,6 +76,7 @@ struct broker_shard {
 	int32_t request_size_max;    /* socket.request.max.bytes */
 	uint32_t inbox_size_max;     /* larger frames get a buffer of their own */
 	unsigned waiting_for_memory; /* connections */
+	bool reserve_used;	     /* by a connection of it, perhaps still */
 	struct timer pressure;	     /* looks after them: see pressure.h */
 	size_t response_arena_bytes; /* what a response may take beyond its request's allowance */
 	uint64_t idle_max_ns;	     /* connections.max.idle.ms; 0: never */
@@ -119,7 +120,9 @@ struct broker {
 	struct broker_options options;
 	unsigned shard_count;
 	struct broker_shard *shards;
+	/* The limit of memory: see memory_limit.h. */
 	struct buffer_budget *budget;
+	struct buffer_budget *reserve; /* NULL: none */
 	const struct authorizer *authorizer; /* NULL allows everything */
 	int32_t node_id;
 	struct uuid incarnation_id;

@@ -68,9 +68,11 @@ struct fetch_plan {
 	uint32_t told_count;
 };
 
-/* Of one of SHARD_COUNT shards, whose own part of all slots are SLOTS; NULL without memory. */
+/* Of one of SHARD_COUNT shards, whose own part of all slots are SLOTS, charged to BUDGET: all shards
+ * together take a share of the memory limit, LIMIT_BYTES, at most. NULL without memory. */
 struct fetch_session_cache *fetch_session_cache_new(struct shard *shard, unsigned shard_index,
-	unsigned shard_count, struct buffer_budget *budget, uint32_t slots, uint64_t seed);
+	unsigned shard_count, struct buffer_budget *budget, size_t limit_bytes, uint32_t slots,
+	uint64_t seed);
 void fetch_session_cache_free(struct fetch_session_cache *cache);
 uint32_t fetch_session_cache_count(const struct fetch_session_cache *cache);
 /* Of all its sessions. */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "broker/api/fetch_internal.h"
-#include "broker/pressure.h"
+#include "broker/memory_limit.h"
 #include "protocol/message_set.h"
 #include "runtime/offload.h"
 
@@ -22,6 +22,7 @@ enum {
 	CONVERT_SLICE_MAX = 4 * 1024 * 1024,
 	CONVERT_GROWTH = 4, /* a converted batch is at most so many times larger, and */
 	CONVERT_EXTRA = 64 * 1024,
+	CONVERT_COPIES = 2, /* that are charged while it is made: what is read, and what is made */
 	CONVERT_WAIT_MS = 500, /* for memory */
 };
 
@@ -31,7 +32,7 @@ struct fetch_conversion {
 	void (*converted)(struct request *request);
 	uint32_t place; /* of the part under way */
 	int64_t budget; /* bytes that may still be converted for this response */
-	struct buffer_waiter waiter;
+	struct memory_waiter waiter;
 	struct timer patience; /* while it waits */
 	bool has_room;	       /* it has waited for it */
 	bool gives_up;	       /* or in vain */
@@ -117,23 +118,25 @@ static void conversion_finish(struct fetch_conversion *conversion)
 	conversion->converted(conversion->request);
 }
 
-/* But for what its own request holds, which waits for the conversion itself. */
+/* In the common part, but for what its own request holds, which waits for the conversion itself. */
 static bool conversion_fits(const struct fetch_conversion *conversion)
 {
 	const struct request *request = conversion->request;
 	const struct buffer_budget *budget = conversion->fetch->shard->broker->budget;
-	size_t used = buffer_budget_used(budget);
-	size_t own = request_charged_bytes(request) + request->frame->capacity;
+	size_t used = buffer_budget_used(budget), own = 0;
 
+	if (request->arena.budget == budget)
+		own += request_charged_bytes(request);
+	if (request->frame->budget == budget)
+		own += request->frame->capacity;
 	return used - min_of(used, own) <= buffer_budget_limit(budget);
 }
 
-static void conversion_memory_ready(struct shard *shard, struct buffer_waiter *waiter)
+static void conversion_memory_ready(struct memory_waiter *waiter)
 {
 	struct fetch_conversion *conversion = container_of(waiter, struct fetch_conversion, waiter);
 
-	timer_stop(shard, &conversion->patience);
-	pressure_served(conversion->fetch->shard);
+	timer_stop(conversion->fetch->shard->shard, &conversion->patience);
 	conversion->has_room = true;
 	conversion_next(conversion);
 }
@@ -143,27 +146,36 @@ static void conversion_patience_ends(struct shard *shard, struct timer *timer)
 	struct fetch_conversion *conversion =
 		container_of(timer, struct fetch_conversion, patience);
 
-	buffer_wait_cancel(shard, &conversion->waiter);
-	pressure_served(conversion->fetch->shard);
+	memory_wait_cancel(&conversion->waiter);
 	conversion->has_room = conversion_fits(conversion);
 	conversion->gives_up = !conversion->has_room;
 	conversion_next(conversion);
 }
 
-/* True when the next one may begin; otherwise this is seen to again in a while. */
-static bool conversion_has_room(struct fetch_conversion *conversion)
+/* True when the next one, of SIZE bytes, may begin; otherwise this is seen to again in a while. The
+ * reserve is not for large ones, also where the request began with it. */
+static bool conversion_has_room(struct fetch_conversion *conversion, size_t size)
 {
+	struct request *request = conversion->request;
 	struct broker_shard *shard = conversion->fetch->shard;
+	struct buffer_budget *common = shard->broker->budget;
+	bool is_small = request_charged_bytes(request) + CONVERT_COPIES * size <= MEMORY_SMALL_MAX;
 
-	if (conversion->has_room || conversion_fits(conversion))
+	if (!is_small)
+		request_charge_to(request, common);
+	if (conversion->has_room)
 		return true;
+	struct buffer_budget *budget =
+		conversion_fits(conversion) ? common : memory_to_begin(shard, is_small);
+	if (budget) {
+		request_charge_to(request, budget);
+		return true;
+	}
 	conversion->patience.fire = conversion_patience_ends;
 	timer_set(shard->shard, &conversion->patience,
 		shard_now_ns(shard->shard) + CONVERT_WAIT_MS * NS_PER_MS);
-	conversion->waiter.size = 1;
 	conversion->waiter.ready = conversion_memory_ready;
-	pressure_waiting(shard);
-	buffer_wait(shard->shard, shard->broker->budget, &conversion->waiter);
+	memory_wait(shard, &conversion->waiter, 1, is_small);
 	return false;
 }
 
@@ -172,7 +184,7 @@ static bool conversion_is_enough(const struct fetch_conversion *conversion)
 {
 	return conversion->gives_up || (conversion->budget <= 0 && conversion->place > 0) ||
 	       (conversion->has_answer &&
-		       buffer_budget_is_over(conversion->fetch->shard->broker->budget));
+		       buffer_budget_is_over(conversion->request->arena.budget));
 }
 
 static void conversion_next(struct fetch_conversion *conversion)
@@ -188,7 +200,7 @@ static void conversion_next(struct fetch_conversion *conversion)
 			(size_t)max_of((uint32_t)CONVERT_SLICE_MAX, part->first_batch_size));
 		if (conversion_is_enough(conversion))
 			size = 0;
-		else if (!conversion_has_room(conversion))
+		else if (!conversion_has_room(conversion, size))
 			return;
 		conversion->has_room = false;
 		part->converted = request_new(conversion->request, struct record_buffer);
@@ -198,7 +210,7 @@ static void conversion_next(struct fetch_conversion *conversion)
 			part->piece = (struct piece){0};
 			continue;
 		}
-		conversion->charged_bytes = 2 * size;
+		conversion->charged_bytes = CONVERT_COPIES * size;
 		request_charge(conversion->request, conversion->charged_bytes);
 		record_buffer_init(part->converted, size * CONVERT_GROWTH + CONVERT_EXTRA);
 		conversion->read.done = conversion_read_done;

@@ -56,7 +56,8 @@ struct fetch_session_cache {
 };
 
 struct fetch_session_cache *fetch_session_cache_new(struct shard *shard, unsigned shard_index,
-	unsigned shard_count, struct buffer_budget *budget, uint32_t slots, uint64_t seed)
+	unsigned shard_count, struct buffer_budget *budget, size_t limit_bytes, uint32_t slots,
+	uint64_t seed)
 {
 	struct fetch_session_cache *cache = calloc(1, sizeof(*cache));
 
@@ -70,7 +71,7 @@ struct fetch_session_cache *fetch_session_cache_new(struct shard *shard, unsigne
 	cache->slots = slots;
 	cache->seed = seed;
 	cache->budget = budget;
-	cache->bytes_max = buffer_budget_limit(budget) / SESSIONS_SHARE / shard_count;
+	cache->bytes_max = limit_bytes / SESSIONS_SHARE / shard_count;
 	return cache;
 }
 
