@@ -37,7 +37,7 @@ static const struct bare_files *files;
 static struct mailbox *mailboxes; /* [partition] */
 static uint32_t checksum;	  /* of everything, so that no compiler leaves it out */
 
-/* Requests of the generator are as protocol/ makes them: nothing here is checked but the end. */
+/* Requests are as the generator makes them: their fields are not checked. */
 static const uint8_t *uvarint_read(const uint8_t *at, uint32_t *ret)
 {
 	*ret = 0;
