@@ -167,7 +167,9 @@ static bool connection_inbox_reserve(
 		if (want > CONNECTION_INBOX_MAX && inbox->budget == shard->broker->budget)
 			return connection_inbox_grow(connection, want);
 	}
-	struct buffer *larger = memory_buffer_new(shard, want, connection_is_small(connection));
+	struct buffer *larger = buffer_new(shard->shard, shard->broker->budget, want);
+	if (!larger && connection_is_small(connection))
+		larger = memory_reserve_buffer_new(shard, want);
 	if (!larger) {
 		connection_wait_for_memory(connection, want);
 		return false;
@@ -191,8 +193,8 @@ static void connection_receive(struct connection *connection, uint32_t frame_siz
 	if (connection->receiving || connection->memory_waiter.is_waiting || connection->peer_ended)
 		return;
 	if (frame_size > connection->shard->inbox_size_max) {
-		/* Exactly this frame: the next one begins in a fresh inbox. */
-		/* Promised bytes cost little until some have come. */
+		/* Exactly this frame: the next one begins in a fresh inbox. Promised bytes cost
+		 * little until some have come. */
 		want = used < CONNECTION_INBOX_MAX / 2
 			       ? (uint32_t)CONNECTION_INBOX_MAX
 			       : min_of(frame_size, max_of((uint32_t)FRAME_STEP, used * 2));
@@ -316,8 +318,9 @@ static const char *frame_refusal(const struct connection *connection, int32_t si
 	return NULL;
 }
 
-/* Takes the next frame off the inbox, for a request that is charged to BUDGET. 1: a request was started; 0: more bytes are needed,
- * *RET_FRAME_SIZE as connection_receive wants it; -1: the connection was closed. */
+/* Takes the next frame off the inbox, for a request that is charged to BUDGET. 1: a request was
+ * started; 0: more bytes are needed, *RET_FRAME_SIZE as connection_receive wants it; -1: the
+ * connection was closed. */
 static int connection_take_frame(
 	struct connection *connection, struct buffer_budget *budget, uint32_t *ret_frame_size)
 {

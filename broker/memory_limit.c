@@ -26,14 +26,11 @@ void memory_limit_done(struct broker *broker)
 	broker->budget = broker->reserve = NULL;
 }
 
-struct buffer *memory_buffer_new(struct broker_shard *shard, size_t capacity, bool is_small)
+struct buffer *memory_reserve_buffer_new(struct broker_shard *shard, size_t capacity)
 {
-	struct broker *broker = shard->broker;
-	struct buffer *buffer = buffer_new(shard->shard, broker->budget, capacity);
+	struct buffer_budget *reserve = shard->broker->reserve;
+	struct buffer *buffer = reserve ? buffer_new(shard->shard, reserve, capacity) : NULL;
 
-	if (buffer || !is_small || !broker->reserve)
-		return buffer;
-	buffer = buffer_new(shard->shard, broker->reserve, capacity);
 	if (buffer)
 		pressure_reserve_used(shard);
 	return buffer;

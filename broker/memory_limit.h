@@ -28,8 +28,9 @@ struct memory_waiter {
 int memory_limit_init(struct broker *broker, size_t limit_bytes);
 void memory_limit_done(struct broker *broker);
 
-/* As buffer_new; IS_SMALL: for who holds little even with it. */
-struct buffer *memory_buffer_new(struct broker_shard *shard, size_t capacity, bool is_small);
+/* As buffer_new, of the reserve: for who holds little even with it, and found no room in the common
+ * part. */
+struct buffer *memory_reserve_buffer_new(struct broker_shard *shard, size_t capacity);
 /* The part that something more may be charged to as it is begun; NULL when it has to wait, for
  * memory_wait with a size of 1. */
 struct buffer_budget *memory_to_begin(struct broker_shard *shard, bool is_small);

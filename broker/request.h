@@ -72,7 +72,7 @@ struct request {
 	bool without_response; /* acks=0 */
 	bool close_connection; /* instead of a response (or after it) */
 	int32_t throttle_ms;
-	void (*moved)(struct request *request);	     /* where request_move or request_yield goes on */
+	void (*moved)(struct request *request); /* where request_move or request_yield goes on */
 	void (*on_abandon)(struct request *request); /* tells a parked handler to finish early;
 							set with request_park */
 	void (*release)(struct request *request); /* frees what isn't the arena's; called once, when

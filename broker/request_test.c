@@ -69,8 +69,7 @@ static struct request *request_make(int topics)
 	const char *reason = NULL;
 
 	frame_make(topics);
-	struct request *request =
-		request_new_from_frame(
+	struct request *request = request_new_from_frame(
 		&world.connection, world.frame, world.bytes, world.broker.budget);
 	cr_assert_not_null(request);
 	cr_assert_eq(request_parse(request, world.bytes, &reason), 0, "%s", reason);

@@ -122,7 +122,7 @@ struct broker {
 	struct broker_shard *shards;
 	/* The limit of memory: see memory_limit.h. */
 	struct buffer_budget *budget;
-	struct buffer_budget *reserve; /* NULL: none */
+	struct buffer_budget *reserve;	     /* NULL: none */
 	const struct authorizer *authorizer; /* NULL allows everything */
 	int32_t node_id;
 	struct uuid incarnation_id;

@@ -580,8 +580,8 @@ static void fetch_parts_begin(struct request *request)
 		struct fetch_part *part = &fetch->parts[fetch->part_count++];
 		*part = (struct fetch_part){
 			.fetch = fetch, .want = want, .dirty = true, .diverging_epoch = -1};
-		part_address(&part->part, fetch->shard, request->image, want->topic,
-			want->key.index);
+		part_address(
+			&part->part, fetch->shard, request->image, want->topic, want->key.index);
 		want->part = part;
 	}
 	if (fetch->begun < fetch->plan.want_count) {

@@ -64,7 +64,8 @@ struct fetch_plan {
 	struct fetch_want *wants;
 	uint32_t want_count;
 	bool uses_topic_ids, is_follower;
-	uint32_t *told; /* indexes of the wants that the answer names, in its order; of fetch_plan_settle */
+	uint32_t *
+		told; /* indexes of the wants that the answer names, in its order; of fetch_plan_settle */
 	uint32_t told_count;
 };
 

@@ -183,8 +183,7 @@ static bool conversion_has_room(struct fetch_conversion *conversion, size_t size
 static bool conversion_is_enough(const struct fetch_conversion *conversion)
 {
 	return conversion->gives_up || (conversion->budget <= 0 && conversion->place > 0) ||
-	       (conversion->has_answer &&
-		       buffer_budget_is_over(conversion->request->arena.budget));
+	       (conversion->has_answer && buffer_budget_is_over(conversion->request->arena.budget));
 }
 
 static void conversion_next(struct fetch_conversion *conversion)

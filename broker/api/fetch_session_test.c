@@ -117,8 +117,8 @@ static size_t held(void)
 
 static void cache_begin(uint32_t slots)
 {
-	world.cache = fetch_session_cache_new(
-		NULL, 0, 1, world.broker.budget, LIMIT_BYTES, slots, 42);
+	world.cache =
+		fetch_session_cache_new(NULL, 0, 1, world.broker.budget, LIMIT_BYTES, slots, 42);
 }
 
 static void set_up(void)

@@ -1323,8 +1323,8 @@ static void check_budget(void)
 	map_for_each(group_node, &world.machine->groups)
 	{
 		const struct group *group = map_entry(group_node, struct group, node);
-		map_for_each(node, &group->members)
-			member_bytes += charged_bytes(map_entry(node, struct group_member, node));
+		map_for_each(node, &group->members) member_bytes +=
+			charged_bytes(map_entry(node, struct group_member, node));
 		map_for_each(node, &group->pending)
 		{
 			pending_bytes += charged_bytes(map_entry(node, struct group_member, node));
@@ -1351,12 +1351,12 @@ static void random_event(unsigned what, unsigned which, const char **ids)
 	case 0:
 	case 1:
 	case 2: {
-		struct group_ask *ask = join_as(name,
-			(struct joining){.version = what & 16 ? 3 : 9,
-				.member = what & 32 ? *id : NULL,
-				.instance = instances[which / 32 % array_length(instances)],
-				.second_protocol = what & 64 ? "sticky" : NULL,
-				.metadata = text(text_of('m', which / 128 % 900))});
+		struct group_ask *ask = join_as(
+			name, (struct joining){.version = what & 16 ? 3 : 9,
+				      .member = what & 32 ? *id : NULL,
+				      .instance = instances[which / 32 % array_length(instances)],
+				      .second_protocol = what & 64 ? "sticky" : NULL,
+				      .metadata = text(text_of('m', which / 128 % 900))});
 		if (!is_answered(ask))
 			*id = text(container_of(ask->place, struct group_member, joining)->id);
 		else if (joined(ask)->member_id.size > 0)

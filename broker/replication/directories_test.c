@@ -19,8 +19,10 @@ static struct host *host;
 static void put_meta(void)
 {
 	static const struct uuid directory_id = {{1, 1}};
-	struct meta_properties properties = {
-		.version = 1, .cluster_id = STR("cluster"), .node_id = 1, .directory_id = directory_id};
+	struct meta_properties properties = {.version = 1,
+		.cluster_id = STR("cluster"),
+		.node_id = 1,
+		.directory_id = directory_id};
 	struct arena arena;
 
 	arena_init(&arena, 1 << 16);
@@ -39,10 +41,8 @@ struct place {
 
 static void place_init(struct place *place, struct fixture *fixture)
 {
-	struct log_dirs_options options = {.paths = &STR("d1"),
-		.count = 1,
-		.metadata_path = STR("d1"),
-		.node_id = 1};
+	struct log_dirs_options options = {
+		.paths = &STR("d1"), .count = 1, .metadata_path = STR("d1"), .node_id = 1};
 	const char *why = NULL;
 	struct arena arena;
 
