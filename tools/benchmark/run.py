@@ -169,7 +169,7 @@ def measure_limit(bench, case):
                                   stdout=subprocess.PIPE, check=True, text=True)
             rates = json.loads(done.stdout)
             return {'requests_per_s': rates['append_per_s'], 'overwrite_per_s': rates['overwrite_per_s']}
-        groups = case.measure.groups(bench) if case.measure else case.groups
+        groups = case.groups or case.measure.groups(bench)
         # Only what relay's consumers get is a whole answer.
         groups = [group if case.limit == 'relay' and group.startswith('fetch') else group + ',unchecked=1'
                   for group in groups]
