@@ -87,14 +87,15 @@ static void peer_accept(int epoll, int listener, size_t peer_bytes)
 	epoll_ctl(epoll, EPOLL_CTL_ADD, peer->fd, &event);
 }
 
-void bare_serve(uint16_t port, size_t peer_bytes, bool (*serve)(struct bare_peer *peer))
+void bare_serve(uint16_t port, size_t peer_bytes, bool (*serve)(struct bare_peer *peer),
+	void (*turn_end)(void))
 {
 	struct epoll_event events[EVENTS], event = {.events = EPOLLIN};
 	int listener = listener_open(port), epoll = epoll_create1(EPOLL_CLOEXEC);
 
 	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
-	for (;;) {
-		int n = epoll_wait(epoll, events, EVENTS, -1);
+	for (bool is_more = false;;) {
+		int n = epoll_wait(epoll, events, EVENTS, is_more ? 0 : -1);
 
 		for (int i = 0; i < n; i++) {
 			struct bare_peer *peer = events[i].data.ptr;
@@ -106,5 +107,8 @@ void bare_serve(uint16_t port, size_t peer_bytes, bool (*serve)(struct bare_peer
 				free(peer);
 			}
 		}
+		is_more = turn_end && n > 0;
+		if (turn_end && n == 0)
+			turn_end();
 	}
 }

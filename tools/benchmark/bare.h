@@ -37,7 +37,8 @@ void bare_files_open(struct bare_files *files, const char *folder, unsigned coun
 
 /*
  * Serves 127.0.0.1:PORT for ever. Each connection has PEER_BYTES of zeros that begin with a struct
- * bare_peer; SERVE is called when it can be read, and returns false when it is to be closed.
+ * bare_peer; SERVE is called when it can be read, and returns false when it is to be closed. TURN_END,
+ * where it is not NULL, is called whenever no peer has anything more to read.
  */
-__attribute__((noreturn)) void bare_serve(
-	uint16_t port, size_t peer_bytes, bool (*serve)(struct bare_peer *peer));
+__attribute__((noreturn)) void bare_serve(uint16_t port, size_t peer_bytes,
+	bool (*serve)(struct bare_peer *peer), void (*turn_end)(void));

@@ -161,10 +161,10 @@ class LimitServer:
     """A bare server of limits.c on the broker's core, with the face of a node."""
     kind = 'limit'
 
-    def __init__(self, tools, mode, path, files=1):
+    def __init__(self, tools, mode, path, files=0):
         self.port = nodes.free_port()
         self.command = ['taskset', '-c', str(cpus()[0]), os.path.join(tools, 'limits'), mode, str(self.port), path]
-        if files > 1:
+        if files > 1 or mode in ('relay', 'durable'):
             self.command.append(str(files))
             os.mkdir(path)
 

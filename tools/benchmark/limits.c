@@ -9,6 +9,7 @@
  *	limits sendfile PORT FILE	answer every request with a megabyte of FILE (made here)
  *	limits relay PORT FOLDER FILES	what is produced goes to its partition's file and on to the
  *					consumer that waits for it (relay.h)
+ *	limits durable PORT FOLDER FILES	what is produced is answered when it is on the disk (durable.h)
  *
  * and without a network, what one fdatasync after each write of 4 KiB allows (prints two rates a second:
  * appending, and overwriting space that is there already):
@@ -28,6 +29,7 @@
 #include <unistd.h>
 
 #include "protocol/crc32c.h"
+#include "tools/benchmark/durable.h"
 #include "tools/benchmark/relay.h"
 
 enum {
@@ -200,7 +202,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fputs("usage: limits echo|store|discard|sendfile PORT [FILE]\n"
-		      "       limits store|relay PORT FOLDER FILES\n"
+		      "       limits store|relay|durable PORT FOLDER FILES\n"
 		      "       limits sync FILE SECONDS\n",
 			stderr);
 		return 2;
@@ -220,13 +222,15 @@ int main(int argc, char **argv)
 	}
 	if (files.count > 0 && strcmp(argv[1], "relay") == 0)
 		relay_serve((uint16_t)atoi(argv[2]), &files);
+	if (files.count > 0 && strcmp(argv[1], "durable") == 0)
+		durable_serve((uint16_t)atoi(argv[2]), &files);
 	for (size_t i = 0; i < array_length(modes); i++) {
 		mode = (enum mode)i;
 		if (strcmp(modes[i], argv[1]) != 0)
 			continue;
 		if (mode == MODE_SENDFILE)
 			slices_write();
-		bare_serve((uint16_t)atoi(argv[2]), sizeof(struct peer), peer_serve);
+		bare_serve((uint16_t)atoi(argv[2]), sizeof(struct peer), peer_serve, NULL);
 	}
 	fprintf(stderr, "limits: there is no %s\n", argv[1]);
 	return 2;

@@ -212,5 +212,5 @@ void relay_serve(uint16_t port, const struct bare_files *given)
 	mailboxes = calloc(files->count, sizeof(*mailboxes));
 	if (!mailboxes)
 		bare_die("mailboxes");
-	bare_serve(port, sizeof(struct relay_peer), relay_peer_serve);
+	bare_serve(port, sizeof(struct relay_peer), relay_peer_serve, NULL);
 }

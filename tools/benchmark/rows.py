@@ -79,9 +79,9 @@ def produce_widely(partitions, **more):
                          partitions=partitions, record_bytes=1000, limit='store', **more)
 
 
-def produce_durable(name, connections, partitions, target, quick=False):
+def produce_durable(name, connections, partitions, target, quick=False, limit='durable'):
     return Case(10, name, 'requests_per_s', target, topics=(Topic('small', partitions, {'flush.messages': 1}),),
-                groups=small_groups(connections, partitions, inflight=1), seconds=5, warmup_s=1, limit='sync', quick=quick,
+                groups=small_groups(connections, partitions, inflight=1), seconds=5, warmup_s=1, limit=limit, quick=quick,
                 also=(Want('p99_ms', 1 / 5),))
 
 
@@ -143,7 +143,7 @@ CASES = [
     produce_widely(100),
     produce_widely(1000),
     produce_widely(10000, beside=(HUNDRED_PARTITIONS, 1.25), rounds_max=LONG_ROUNDS),
-    produce_durable('durable: 1 producer', 1, 1, 1),
+    produce_durable('durable: 1 producer', 1, 1, 1, limit='sync'),
     produce_durable('durable: 50 producers of 1 partition', 50, 1, 10, quick=True),
     produce_durable('durable: 50 producers of 50 partitions', 50, 50, 10),
     produce_durable('durable: 500 producers of 1 partition', 500, 1, 10),

@@ -161,7 +161,7 @@ def measure(bench, node, case):
 
 
 def measure_limit(bench, case):
-    """The same load on a bare server; for durable writes what the disk does."""
+    """The same load on a bare server; for a single durable writer what the disk does."""
     path = os.path.join(bench.scratch, 'limit')
     try:
         if case.limit == 'sync':
@@ -182,7 +182,7 @@ def measure_limit(bench, case):
         if case.bulk_gb:
             cluster.page_cache_prepare(bench.scratch, case.bulk_gb)
         # As a broker, it writes each partition's batches to a file of its own.
-        files = case.topics[0].partitions if case.limit in ('store', 'relay') else 1
+        files = case.topics[0].partitions if case.limit in ('store', 'relay', 'durable') else 0
         with cluster.LimitServer(bench.tools, case.limit, path, files) as server:
             return bench.load_figures(server, groups, case.seconds, case.warmup_s)
     finally:
