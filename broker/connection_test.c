@@ -355,6 +355,76 @@ Test(connection, that_has_gone_waits_for_nothing)
 	scenario_run(gone_while_it_waits);
 }
 
+/* ---- shedding ---- */
+
+enum { STUCK_CLIENTS = 150, STUCK_FRAME_BYTES = 40000 };
+
+/* Looks, in each step, how many connections have gone since the one before. */
+struct watcher {
+	struct task task;
+	unsigned seen, most;
+	bool stop;
+};
+
+static void watch(struct shard *shard, struct task *task)
+{
+	struct watcher *watcher = container_of(task, struct watcher, task);
+	unsigned left = run.here.connection_count;
+
+	watcher->most = max_of(watcher->most, watcher->seen - min_of(left, watcher->seen));
+	watcher->seen = left;
+	if (!watcher->stop)
+		shard_post_late(shard, task);
+}
+
+/* A frame that never comes to its end. */
+static void client_begin_frame(struct shard *shard, struct client *client)
+{
+	static uint8_t bytes[STUCK_FRAME_BYTES];
+
+	store_be32(bytes, sizeof(bytes));
+	client->piece = (struct piece){.data = bytes, .size = sizeof(bytes)};
+	client->op.done = client_sent;
+	socket_send(client->socket, &client->op, &client->piece, 1);
+	settle(shard);
+}
+
+static void many_are_stuck(struct shard *shard)
+{
+	struct buffer_budget *common = run.broker.budget;
+	struct watcher watcher = {.task.run = watch};
+	struct client *waiter = client_new(shard);
+	size_t used, left;
+
+	for (unsigned i = 0; i < STUCK_CLIENTS; i++)
+		client_begin_frame(shard, client_new(shard));
+	ensure(run.here.connection_count == STUCK_CLIENTS + 1);
+	used = buffer_budget_used(common);
+	left = buffer_budget_limit(common) - used;
+	buffer_budget_charge(common, left);
+	client_send(shard, waiter, API_METADATA, 9, 200000);
+	ensure(run.here.waiting_for_memory == 1);
+	watcher.seen = run.here.connection_count;
+	shard_post_late(shard, &watcher.task);
+	for (unsigned i = 0; i < 500 && run.started_count == 0; i++)
+		settle(shard);
+	ensure(run.started_count == 1);
+	watcher.stop = true;
+	settle(shard);
+	/* As many as hold half of the limit, and not all in one step. */
+	unsigned gone = STUCK_CLIENTS + 1 - run.here.connection_count;
+	ensure(gone * (used / STUCK_CLIENTS) >= buffer_budget_limit(common) / 2);
+	ensure((gone - 2) * (used / STUCK_CLIENTS) < buffer_budget_limit(common) / 2);
+	ensure(watcher.most > 0 && watcher.most < gone);
+	ensure(watcher.most <= 64);
+	buffer_budget_discharge(shard, common, left);
+}
+
+Test(connection, that_is_stuck_gives_way_to_those_that_wait)
+{
+	scenario_run(many_are_stuck);
+}
+
 static void large_frames(struct shard *shard)
 {
 	size_t limit_bytes = buffer_budget_limit(run.broker.budget);

@@ -9,10 +9,12 @@ enum {
 	STUCK_MS = 2000,      /* without a request taken or an answer sent, or much of one */
 	SHED_SHARE = 2,	      /* a round frees one part in so many of the limit */
 	HELD_MIN = 32 * 1024, /* not worth a connection */
+	STEP_MAX = 64,	      /* connections that are closed in one step */
 };
 
 struct pressure_note {
 	struct task task;
+	size_t target; /* bytes that are still to be freed in this round */
 };
 
 struct pressure_victim {
@@ -30,22 +32,19 @@ static int pressure_order(const void *a, const void *b)
 	return first->place < second->place ? -1 : 1;
 }
 
-static void pressure_shed(struct shard *shard, struct task *task)
+/* What of this shard's connections may be closed, those that hold most first; NULL without memory,
+ * or without connections. */
+static struct pressure_victim *pressure_victims(struct broker_shard *here, unsigned *ret_count)
 {
-	struct broker_shard *here = broker_shard_of(shard);
-	uint64_t now_ns = shard_now_ns(shard);
-	size_t target =
-		buffer_budget_limit(here->broker->budget) / SHED_SHARE / here->broker->shard_count;
-	size_t freed = 0;
+	uint64_t now_ns = shard_now_ns(here->shard);
 	unsigned count = 0, place = 0;
 	struct pressure_victim *victims;
 
-	free(container_of(task, struct pressure_note, task));
 	if (here->connection_count == 0)
-		return;
+		return NULL;
 	victims = malloc(here->connection_count * sizeof(*victims));
 	if (!victims)
-		return; /* the next round tries again */
+		return NULL;
 	list_for_each (node, &here->connections) {
 		struct connection *connection = container_of(node, struct connection, node);
 		size_t held;
@@ -60,13 +59,32 @@ static void pressure_shed(struct shard *shard, struct task *task)
 			victims[count++] = (struct pressure_victim){connection, held, place};
 	}
 	qsort(victims, count, sizeof(*victims), pressure_order);
-	for (unsigned i = 0; i < count && freed < target; i++) {
-		connection_close(victims[i].connection,
+	*ret_count = count;
+	return victims;
+}
+
+static void pressure_shed(struct shard *shard, struct task *task)
+{
+	struct pressure_note *note = container_of(task, struct pressure_note, task);
+	unsigned count, closed = 0;
+	struct pressure_victim *victims = pressure_victims(broker_shard_of(shard), &count);
+
+	if (!victims) {
+		free(note); /* the next round tries again */
+		return;
+	}
+	for (; closed < count && closed < STEP_MAX && note->target > 0; closed++) {
+		connection_close(victims[closed].connection,
 			"it held much memory for which others were waiting, and neither sent nor "
 			"read anything");
-		freed += victims[i].held;
+		note->target -= min_of(victims[closed].held, note->target);
 	}
 	free(victims);
+	/* Thousands may have to go: others have their turn in between. */
+	if (closed < count && note->target > 0)
+		shard_post_late(shard, &note->task);
+	else
+		free(note);
 }
 
 /* True when something of this shard's connections has to stay there. */
@@ -102,7 +120,9 @@ static void pressure_round(struct shard *shard, struct timer *timer)
 		struct pressure_note *note = malloc(sizeof(*note));
 		if (!note)
 			break; /* the next round tries again */
-		*note = (struct pressure_note){.task.run = pressure_shed};
+		*note = (struct pressure_note){.task.run = pressure_shed,
+			.target = buffer_budget_limit(here->broker->budget) / SHED_SHARE /
+				  here->broker->shard_count};
 		shard_send(shard, i, &note->task);
 	}
 }
