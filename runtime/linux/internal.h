@@ -184,6 +184,9 @@ struct linux_shard {
 	_Alignas(64) struct task *inbox; /* atomic */
 	int asleep;			 /* atomic: a sender must wake it */
 	_Alignas(64) uint64_t polled_ns; /* when events were last looked for */
+	struct task round; /* runs behind what was queued before it; see loop.c */
+	unsigned rounds;   /* since events were looked for */
+	bool round_queued;
 	struct event_source *dead; /* freed when no event of this turn can name them any more */
 	struct chunk *free_chunks;
 	unsigned chunk_count; /* free and in use */

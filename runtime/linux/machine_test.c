@@ -52,6 +52,36 @@ Test(linux_machine, is_asked_to_stop_once, .timeout = 30)
 	cr_assert_eq(linux_machine_run(&options, &program), 1);
 }
 
+static void restless_run(struct shard *shard, struct task *task)
+{
+	shard_post(shard, task);
+}
+
+static void restless_start(struct shard *shard, void *argument)
+{
+	struct task *task = argument;
+
+	task->run = restless_run;
+	shard_post(shard, task);
+	kill(getpid(), SIGTERM);
+}
+
+static void restless_stop(struct shard *shard, void *argument)
+{
+	machine_exit(shard, 7);
+}
+
+/* Somebody's endless work does not keep a shard from hearing what happens outside. */
+Test(linux_machine, hears_events_while_it_always_has_something_to_do, .timeout = 30)
+{
+	struct task task = {};
+	struct program program = {
+		.start = restless_start, .stop = restless_stop, .argument = &task};
+	struct linux_machine_options options = {.shard_count = 1};
+
+	cr_assert_eq(linux_machine_run(&options, &program), 7);
+}
+
 struct last_words {
 	struct task leave, never;
 	bool left;
