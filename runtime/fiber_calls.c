@@ -139,15 +139,17 @@ int fiber_sync_all(struct shard *shard, struct sync_ask *asks, size_t count)
 	parts = calloc(count, sizeof(*parts));
 	if (!parts)
 		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++)
 		parts[i] = (struct sync_part){.op.done = sync_part_done,
 			.op.is_chore = fiber_asks_chores(shard),
 			.wait = &wait};
+	/* Files first: where there is a journal, what they commit has most of the names in it. */
+	for (size_t i = 0; i < count; i++)
 		if (asks[i].file)
 			file_sync(shard, &parts[i].op, asks[i].file);
-		else
+	for (size_t i = 0; i < count; i++)
+		if (!asks[i].file)
 			path_sync(shard, &parts[i].op, asks[i].folder);
-	}
 	fiber_block(shard);
 	for (size_t i = 0; i < count; i++) {
 		asks[i].error = (int)parts[i].op.result;

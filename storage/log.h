@@ -403,8 +403,6 @@ void log_sync(struct log *log, struct log_sync *op);
 
 /* ---- housekeeping (fiber) ---- */
 
-/* Makes the names of its files durable, with those that the owner made or changed beside them. */
-int log_names_renewed(struct log *log);
 /* Closes the active segment and begins a new one at the log end, unless it is empty. */
 int log_roll(struct log *log);
 /* Drops everything at and behind OFFSET (a follower that diverged). Appends wait meanwhile. */

@@ -279,6 +279,9 @@ void log_checks_free(struct log_store *store);
 void log_sync_run(struct log *log);
 /* What is readable needs more than a sync of the active segment's file to be durable. */
 bool log_sync_is_long(const struct log *log);
+/* The file whose sync would make durable all that is readable, were it not for names; the caller's
+ * reference. NULL: there is none, or more than one. */
+struct file *log_sync_end_file(const struct log *log);
 /* Such a sync has ended, or failed the log. */
 void log_sync_done(struct log *log);
 void log_sync_fail_all(struct log *log, int error);
@@ -328,6 +331,8 @@ void log_snapshot_path(const struct log *log, int64_t offset, enum log_file_stat
 void log_names_unsynced(struct log *log);
 /* (fiber) They are on the disk. */
 int log_names_sync(struct log *log);
+/* (fiber) The same, and if that is all that lacks, what is readable now. No other sync of the log runs. */
+int log_names_sync_and_end(struct log *log);
 void log_parents_free(struct log_store *store);
 
 /* ---- log_producers.c ---- */

@@ -24,7 +24,7 @@ static int names_or_segments_sync(struct log *log)
 
 	/* Somebody's checkpoint may have done it since it was asked for. */
 	if (!error && log->names_unsynced)
-		error = log_names_sync(log);
+		error = log_names_sync_and_end(log);
 	else if (!error && log_sync_is_long(log))
 		error = log_checkpoint(log);
 	if (error == -ENOSPC || log_error_is_passing(error))

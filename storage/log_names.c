@@ -94,31 +94,42 @@ static int owner_open(struct log *log, struct file **ret_file)
 	return error;
 }
 
-/* In any order: nothing that lies in the log counts before all three are on the disk. */
-static int names_sync(struct log *log, struct file *owner)
+/*
+ * In any order: nothing that lies in the log counts before all of them are on the disk. With END, the file
+ * that it ends with, its records go along.
+ */
+static int names_sync(struct log *log, struct file *owner, struct file *end)
 {
 	struct log_parent *parent = parent_find(log);
-	uint64_t made = parent ? parent->made : 0;
+	uint64_t made = parent ? parent->made : 0, generation = log->generation;
 	bool parent_is_synced = parent && parent->synced >= log->made_at;
-	struct sync_ask asks[3] = {{.folder = log->path}};
+	struct file *files[] = {owner, end};
+	struct sync_ask asks[4] = {{.folder = log->path}};
+	int64_t readable_end = log->readable_end;
 	size_t count = 1;
 	int error;
 
+	for (size_t i = 0; i < array_length(files); i++)
+		if (files[i])
+			asks[count++].file = files[i];
 	if (!parent_is_synced)
 		asks[count++].folder = log->folder;
-	if (owner)
-		asks[count++].file = owner;
 	error = fiber_sync_all(log->shard, asks, count);
-	if (owner && asks[count - 1].error) {
-		log_sync_failed(log, asks[count - 1].error);
-		error = log->sync_error;
-	}
-	if (!error && parent && !parent_is_synced)
+	for (size_t i = 0; i < count; i++)
+		if (asks[i].file && asks[i].error) {
+			log_sync_failed(log, asks[i].error);
+			return log->sync_error;
+		}
+	if (error)
+		return error;
+	if (parent && !parent_is_synced)
 		parent->synced = max_of(parent->synced, made);
-	return error;
+	if (end && log->generation == generation)
+		log->durable_end = max_of(log->durable_end, readable_end);
+	return 0;
 }
 
-int log_names_sync(struct log *log)
+static int names_sync_with(struct log *log, struct file *end)
 {
 	struct file *owner;
 	int error;
@@ -130,7 +141,7 @@ int log_names_sync(struct log *log)
 	log->names_syncing = true;
 	error = owner_open(log, &owner);
 	if (!error)
-		error = names_sync(log, owner);
+		error = names_sync(log, owner, end);
 	if (!error)
 		log->names_unsynced = log->owner_in_doubt = false;
 	file_unref(owner);
@@ -139,8 +150,16 @@ int log_names_sync(struct log *log)
 	return error;
 }
 
-int log_names_renewed(struct log *log)
+int log_names_sync(struct log *log)
 {
-	log_names_unsynced(log);
-	return log_names_sync(log);
+	return names_sync_with(log, NULL);
+}
+
+int log_names_sync_and_end(struct log *log)
+{
+	struct file *end = log_sync_end_file(log);
+	int error = names_sync_with(log, end);
+
+	file_unref(end);
+	return error;
 }

@@ -90,6 +90,13 @@ static void sync_done(struct shard *shard, struct file_op *file_op)
 	log_drain_wake(log);
 }
 
+struct file *log_sync_end_file(const struct log *log)
+{
+	struct file *file = log_active(log)->file;
+
+	return file && !closed_first_unsynced(log) ? file_ref(file) : NULL;
+}
+
 bool log_sync_is_long(const struct log *log)
 {
 	return log->names_unsynced || closed_first_unsynced(log) || !log_active(log)->file;

@@ -102,6 +102,36 @@ Test(log_sync, a_sync_that_memory_was_short_for_fails_the_log)
 	must_geq(failures, 1);
 }
 
+/* ---- a new log ---- */
+
+static void syncs_names_and_records(struct fixture *fixture)
+{
+	must_eq(fixture_append_records(fixture->log, 5, 1).error_code, 0);
+	must(fixture->log->names_unsynced);
+	must_eq(fixture->log->durable_end, 0);
+	must_eq(log_names_sync_and_end(fixture->log), 0);
+	must(!fixture->log->names_unsynced);
+	must_eq(fixture->log->durable_end, 5);
+	host_crash(host, CRASH_POWER);
+}
+
+/* Nothing has an order there, so that nobody waits for one after the other. */
+Test(log_sync, the_names_of_a_new_log_and_its_records_are_synced_together)
+{
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct fixture fixture;
+		int64_t end = -1;
+
+		world = world_new(&(struct world_options){.seed = seed, .disk_delay_max_ns = 200000});
+		host = world_host_new(world, "a", "10.0.0.1");
+		fixture_init(&fixture, syncs_names_and_records, NULL);
+		fixture_run(world, host, &fixture);
+		life(found, &end, 0);
+		must_eq(end, 5, "seed %lu", (unsigned long)seed);
+		world_free(world);
+	}
+}
+
 /* ---- what passes, and does not ---- */
 
 struct shortage_without_end {
@@ -134,6 +164,7 @@ static void closes_meanwhile(struct fixture *fixture)
 	must_eq(log_readable_end(fixture->log), 1);
 	must(fixture->log->names_unsynced);
 	must_eq(fiber_start(fixture->shard, descriptors_are_short, &shortage), 0);
+	fiber_sleep(fixture->shard, NS_PER_MS); /* it runs: the file cannot be opened */
 	must_eq(log_close(fixture->log), -EMFILE);
 	fixture->log = NULL;
 	shortage.ended = true;
