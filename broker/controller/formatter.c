@@ -483,27 +483,26 @@ enum { SYNCS_MAX = 64 }; /* of one directory: folders above it, and a few */
 
 /*
  * A directory that is being formatted. Nothing in it counts before it has its meta.properties: that gets
- * its name when all else is on the disk. A crash before leaves what the next format writes over.
+ * its name when all else is on the disk, bytes and names in any order. A crash before leaves what the next
+ * format writes over.
  */
 struct writing {
 	struct formatter *formatter;
 	const struct format_directory *directory;
-	struct sync_ask syncs[SYNCS_MAX]; /* of the bytes, and the names of new folders */
+	struct sync_ask syncs[SYNCS_MAX]; /* of all but the name of meta.properties */
 	size_t sync_count;
-	struct snapshot_writer bootstrap, voters;
-	bool bootstrap_is_begun, voters_are_begun;
-	char *metadata_folder; /* NULL: it gets none */
 	char *properties_path, *properties_temporary;
-	struct file *properties;
 };
 
+/* One of the two; a reference of the file's is kept until the writing's end. */
 static int sync_later(struct writing *writing, struct file *file, const char *folder)
 {
 	if (!file && !folder)
 		return -ENOMEM;
 	if (writing->sync_count == SYNCS_MAX)
 		return -ENAMETOOLONG;
-	writing->syncs[writing->sync_count++] = (struct sync_ask){.file = file, .folder = folder};
+	writing->syncs[writing->sync_count++] =
+		(struct sync_ask){.file = file ? file_ref(file) : NULL, .folder = folder};
 	return 0;
 }
 
@@ -537,9 +536,17 @@ static int make_folders(struct writing *writing, const char *path)
 		if (error < 0 && error != -EEXIST)
 			return error;
 		if (!slash)
-			return 0;
+			return sync_later(writing, NULL, path);
 		*slash = '/';
 	}
+}
+
+/* The end of what WRITER wrote; frees it in any case. */
+static int end_snapshot(struct writing *writing, struct snapshot_writer *writer)
+{
+	struct file *file = snapshot_writer_end(writer);
+
+	return snapshot_writer_name(writer, file ? sync_later(writing, file, NULL) : 0);
 }
 
 static int write_bootstrap(struct writing *writing)
@@ -547,41 +554,37 @@ static int write_bootstrap(struct writing *writing)
 	struct formatter *formatter = writing->formatter;
 	char *path = arena_printf(
 		formatter->arena, "%s/" BOOTSTRAP_CHECKPOINT_FILE_NAME, writing->directory->path);
+	struct snapshot_writer writer;
 
 	if (!path)
 		return -ENOMEM;
-	snapshot_writer_begin(&writing->bootstrap, formatter->shard, path, 0, 0, NULL);
-	writing->bootstrap_is_begun = true;
+	snapshot_writer_begin(&writer, formatter->shard, path, 0, 0, NULL);
 	for (int32_t i = 0; i < formatter->records.count; i++)
-		snapshot_writer_add(&formatter->records.items[i], &writing->bootstrap);
-	struct file *file = snapshot_writer_end(&writing->bootstrap);
-	return file ? sync_later(writing, file, NULL) : writing->bootstrap.error;
+		snapshot_writer_add(&formatter->records.items[i], &writer);
+	return end_snapshot(writing, &writer);
 }
 
 static int write_voters(struct writing *writing)
 {
 	struct formatter *formatter = writing->formatter;
 	struct quorum_voters voters = {.kraft_version = 1, .voters = formatter->voters};
+	char *folder =
+		arena_printf(formatter->arena, "%s/__cluster_metadata-0", writing->directory->path);
 	char name[SNAPSHOT_NAME_SIZE];
+	struct snapshot_writer writer;
 	char *path;
 	int error;
 
-	writing->metadata_folder =
-		arena_printf(formatter->arena, "%s/__cluster_metadata-0", writing->directory->path);
 	snapshot_name_format((struct snapshot_id){0, 0}, name);
-	path = writing->metadata_folder
-		       ? arena_printf(formatter->arena, "%s/%s", writing->metadata_folder, name)
-		       : NULL;
+	path = folder ? arena_printf(formatter->arena, "%s/%s", folder, name) : NULL;
 	if (!path)
 		return -ENOMEM;
-	error = make_folders(writing, writing->metadata_folder);
+	error = make_folders(writing, folder);
 	if (error < 0)
 		return error;
-	snapshot_writer_begin(&writing->voters, formatter->shard, path, 0,
-		shard_wall_ms(formatter->shard), &voters);
-	writing->voters_are_begun = true;
-	struct file *file = snapshot_writer_end(&writing->voters);
-	return file ? sync_later(writing, file, NULL) : writing->voters.error;
+	snapshot_writer_begin(&writer, formatter->shard, path, 0, shard_wall_ms(formatter->shard),
+		&voters);
+	return end_snapshot(writing, &writer);
 }
 
 static int write_properties(struct writing *writing)
@@ -598,6 +601,7 @@ static int write_properties(struct writing *writing)
 	};
 	struct str text = meta_properties_format(
 		formatter->arena, &properties, shard_wall_ms(formatter->shard));
+	struct file *file;
 	int error;
 
 	writing->properties_path =
@@ -607,26 +611,24 @@ static int write_properties(struct writing *writing)
 	if (!writing->properties_path || !writing->properties_temporary || str_is_null(text))
 		return -ENOMEM;
 	error = fiber_write_new(formatter->shard, writing->properties_temporary, text.data,
-		(size_t)text.size, &writing->properties);
-	return error < 0 ? error : sync_later(writing, writing->properties, NULL);
+		(size_t)text.size, &file);
+	if (error < 0)
+		return error;
+	error = sync_later(writing, file, NULL);
+	file_unref(file);
+	return error;
 }
 
-/* What was written gets its names, meta.properties last. ERROR: it was not, for that reason. */
-static int give_names(struct writing *writing, int error)
+/* Two waits for the disk: for all that was written, then for the name that makes it count. ERROR: not all
+ * was written, for that reason. */
+static int make_it_count(struct writing *writing, int error)
 {
 	struct shard *shard = writing->formatter->shard;
-	struct sync_ask names[] = {
-		{.folder = writing->directory->path}, {.folder = writing->metadata_folder}};
 
 	if (error == 0)
 		error = fiber_sync_all(shard, writing->syncs, writing->sync_count);
-	if (writing->bootstrap_is_begun)
-		error = snapshot_writer_name(&writing->bootstrap, error);
-	if (writing->voters_are_begun)
-		error = snapshot_writer_name(&writing->voters, error);
-	file_unref(writing->properties);
-	if (error == 0)
-		error = fiber_sync_all(shard, names, writing->metadata_folder ? 2 : 1);
+	for (size_t i = 0; i < writing->sync_count; i++)
+		file_unref(writing->syncs[i].file);
 	if (error == 0)
 		error = fiber_rename(
 			shard, writing->properties_temporary, writing->properties_path);
@@ -651,7 +653,7 @@ static int format_directory(struct formatter *formatter, const struct format_dir
 		error = write_voters(&writing);
 	if (error == 0)
 		error = write_properties(&writing);
-	error = give_names(&writing, error);
+	error = make_it_count(&writing, error);
 	if (error < 0 && error != -EINVAL)
 		*formatter->ret_why = arena_printf(
 			formatter->arena, "Error while writing into %s", directory->path);
