@@ -32,6 +32,12 @@ enum controller_phase {
 	CONTROLLER_FAILED,   /* the log can't be written */
 };
 
+/* What a formatted directory begins with. */
+struct bootstrap {
+	struct metadata_records records;
+	int16_t level;
+};
+
 struct controller {
 	struct shard *shard;
 	struct controller_open ask;
@@ -58,6 +64,8 @@ struct controller {
 	bool snapshotting;
 
 	struct arena decision_arena; /* records of the operation that is decided */
+	struct arena bootstrap_arena; /* with its records; until the registration */
+	struct bootstrap bootstrap;
 	struct node_clock {
 		struct timer timer;
 		struct node_op *node_op;
@@ -453,7 +461,7 @@ struct node_decision {
 	void *argument;
 };
 
-enum { NODE_DECISIONS_MAX = 3 };
+enum { NODE_DECISIONS_MAX = 6 };
 
 /* (fiber) Decides one after the other, writes all at once, and waits. The first error: what the others
  * decided is written nevertheless. */
@@ -557,11 +565,6 @@ static void stop_clocks(struct controller *controller)
 
 /* ---- opening ---- */
 
-struct bootstrap {
-	struct metadata_records records;
-	int16_t level;
-};
-
 static int keep_record(void *argument, const struct metadata_record *record, const char **ret_why)
 {
 	struct bootstrap *bootstrap = argument;
@@ -576,9 +579,11 @@ static int keep_record(void *argument, const struct metadata_record *record, con
 
 /* The records with which the directory was formatted; without the file, as Kafka, the newest level
  * and nothing more. */
-static int read_bootstrap(struct controller *controller, struct arena *arena,
-	struct bootstrap *bootstrap, const char **ret_why)
+static int read_bootstrap(
+	struct controller *controller, struct arena *why_arena, const char **ret_why)
 {
+	struct bootstrap *bootstrap = &controller->bootstrap;
+	struct arena *arena = &controller->bootstrap_arena;
 	struct snapshot_reader reader = {.record = keep_record, .argument = bootstrap};
 	struct snapshot_contents contents;
 	struct feature_level_record *feature;
@@ -613,17 +618,15 @@ static int read_bootstrap(struct controller *controller, struct arena *arena,
 		}
 	}
 	if (error < 0)
-		*ret_why = arena_printf(arena, "%s cannot be used: %s", path, why);
+		*ret_why = arena_printf(why_arena, "%s cannot be used: %s", path, why);
 	return error;
 }
 
 static int decide_activate(
 	struct controller *controller, const struct decision *decision, void *argument)
 {
-	struct bootstrap *bootstrap = argument;
-
 	return decide_activation(
-		decision, &bootstrap->records, controller->loader.transaction_start);
+		decision, &controller->bootstrap.records, controller->loader.transaction_start);
 }
 
 static int open_quorum(struct controller *controller, struct arena *arena, const char **ret_why)
@@ -651,7 +654,6 @@ int controller_open(struct shard *shard, const struct controller_open *ask, stru
 	struct controller **ret_controller, const char **ret_why)
 {
 	struct controller *controller = memory_new_object(struct controller);
-	struct bootstrap bootstrap;
 	int error;
 
 	controller->shard = shard;
@@ -664,7 +666,8 @@ int controller_open(struct shard *shard, const struct controller_open *ask, stru
 	record_buffer_init(&controller->buffer, BATCH_BUFFER_SIZE_MAX);
 	arena_init(&controller->scratch, BATCH_BUFFER_SIZE_MAX);
 	arena_init(&controller->decision_arena, ARENA_SIZE_MAX);
-	error = read_bootstrap(controller, arena, &bootstrap, ret_why);
+	arena_init(&controller->bootstrap_arena, ARENA_SIZE_MAX);
+	error = read_bootstrap(controller, arena, ret_why);
 	if (error == 0)
 		error = open_quorum(controller, arena, ret_why);
 	*ret_why = error == 0 ? "memory is out" : *ret_why;
@@ -672,24 +675,12 @@ int controller_open(struct shard *shard, const struct controller_open *ask, stru
 		update_config(controller);
 		error = fiber_start(shard, controller_fiber, controller);
 	}
-	if (error == 0) {
-
-		*ret_why = "the first records cannot be written";
-		error = run_node_op(controller, decide_activate, &bootstrap);
-	}
 	if (error < 0) {
 		controller->phase = CONTROLLER_FAILED;
 		controller_close(controller);
 		return error;
 	}
-	/* Nothing may have been written: a log that has its records publishes what it was. */
-	if (!controller->published)
-		publish(controller);
-	clock_start(controller, &controller->no_op,
-		config_int(ask->config, SETTING_METADATA_MAX_IDLE_INTERVAL_MS), decide_no_op);
-	clock_start(controller, &controller->elections,
-		config_long(ask->config, SETTING_UNCLEAN_LEADER_ELECTION_INTERVAL_MS),
-		decide_elections);
+	publish(controller);
 	log_event(ask->logger, LOG_METADATA_LOADED,
 		log_int("offset", image_position(controller->published).offset),
 		log_int("epoch", quorum_epoch(controller->quorum)),
@@ -738,24 +729,6 @@ static void keep_directories(struct controller *controller,
 	controller->directory_count = count;
 }
 
-int controller_register(struct controller *controller,
-	const struct controller_registration *registration, int64_t *ret_epoch)
-{
-	const struct node_decision decisions[] = {
-		{decide_controller, (void *)(uintptr_t)registration},
-		{decide_expire, NULL},
-		{decide_broker, (void *)(uintptr_t)registration},
-	};
-	int error;
-
-	keep_directories(
-		controller, registration->directories, registration->directory_count);
-	error = run_node_ops(controller, decisions, array_length(decisions));
-	if (error == 0)
-		*ret_epoch = controller->broker_epoch;
-	return error;
-}
-
 /* What Kafka's heartbeats tell of: the directories that take no new replicas. */
 static int decide_cordoned(
 	struct controller *controller, const struct decision *decision, void *argument)
@@ -787,16 +760,49 @@ static int decide_offline(
 	return decide_directories_online(decision, decision->node_id, online, count);
 }
 
+/* Two heartbeats of Kafka's, cordons and unfencing: the first one finds the broker still fenced. */
+enum { UNFENCE_DECISIONS = 2 };
+
 static int decide_unfence(
 	struct controller *controller, const struct decision *decision, void *argument)
 {
 	return decide_unfence_broker(decision, decision->node_id);
 }
 
+int controller_register(struct controller *controller,
+	const struct controller_registration *registration, int64_t *ret_epoch)
+{
+	void *argument = (void *)(uintptr_t)registration;
+	const struct node_decision decisions[] = {
+		{decide_activate, NULL},
+		{decide_controller, argument},
+		{decide_expire, NULL},
+		{decide_broker, argument},
+		{decide_cordoned, NULL},
+		{decide_unfence, NULL},
+	};
+	size_t count = array_length(decisions) - (registration->stays_fenced ? UNFENCE_DECISIONS : 0);
+	int error;
+
+	keep_directories(
+		controller, registration->directories, registration->directory_count);
+	error = run_node_ops(controller, decisions, count);
+	arena_done(&controller->bootstrap_arena);
+	if (error < 0)
+		return error;
+	clock_start(controller, &controller->no_op,
+		config_int(controller->ask.config, SETTING_METADATA_MAX_IDLE_INTERVAL_MS),
+		decide_no_op);
+	clock_start(controller, &controller->elections,
+		config_long(controller->ask.config, SETTING_UNCLEAN_LEADER_ELECTION_INTERVAL_MS),
+		decide_elections);
+	*ret_epoch = controller->broker_epoch;
+	return 0;
+}
+
 int controller_unfence(struct controller *controller)
 {
-	/* Two heartbeats of Kafka's: the first one finds the broker still fenced. */
-	const struct node_decision decisions[] = {
+	const struct node_decision decisions[UNFENCE_DECISIONS] = {
 		{decide_cordoned, NULL},
 		{decide_unfence, NULL},
 	};
@@ -871,6 +877,7 @@ static void controller_free(struct controller *controller)
 
 	arena_done(&controller->scratch);
 	arena_done(&controller->decision_arena);
+	arena_done(&controller->bootstrap_arena);
 	free(controller);
 }
 

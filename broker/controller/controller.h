@@ -104,8 +104,8 @@ struct controller_open {
 };
 
 /*
- * (fiber) Opens the log, loads the newest snapshot and what follows it, becomes leader of a new
- * epoch, writes what the first start of a formatted directory writes, and publishes. The quorum is
+ * (fiber) Opens the log, loads the newest snapshot and what follows it, and publishes that: it is on the
+ * disk. Nothing is written yet; controller_register comes before any other operation. The quorum is
  * this node alone; a directory whose voters are others is refused with -ENOTSUP. -EBADMSG: the log
  * cannot be understood; -ENOENT: the directory is not formatted; -ENOMEM; or the errno of a file.
  * *RET_WHY (in ARENA) tells the operator.
@@ -123,18 +123,19 @@ struct controller_registration {
 	int32_t directory_count;
 	/* Of the last clean stop, equal in all directories; -1: the last stop was not clean. */
 	int64_t previous_broker_epoch;
+	bool stays_fenced; /* until controller_unfence */
 };
 
 /*
- * (fiber) Registers this node as controller and broker, as Kafka does on each start. What the last
+ * (fiber) Becomes the leader of a new epoch, writes what the first start of a formatted directory writes,
+ * and registers this node as controller and broker, as Kafka does on each start. What the last
  * process left (a registration that was not fenced) is cleaned up at once: its locks are ours now,
- * so it is gone. *RET_EPOCH is the new broker epoch. The node stays fenced until
- * controller_unfence.
+ * so it is gone. Its logs are open: unless it is to stay fenced, the node becomes a leader again. All that
+ * is one write, and one wait for the disk. *RET_EPOCH is the new broker epoch.
  */
 int controller_register(struct controller *controller,
 	const struct controller_registration *registration, int64_t *ret_epoch);
-/* (fiber) The node has caught up with its registration and its logs are open: it becomes a leader
- * again. */
+/* (fiber) For a node that stayed fenced. */
 int controller_unfence(struct controller *controller);
 /* (fiber) Directories of the registration have failed, or others are cordoned: what lay in those
  * that failed is led from elsewhere, if it can be. DIRECTORIES are all of them, as they are now. */

@@ -151,10 +151,7 @@ static int open_node(struct node *node, struct log_store *store)
 		return error;
 	node->previous_epoch = -1;
 	registration.listeners = config_advertised(node->config, &registration.listener_count);
-	error = controller_register(node->controller, &registration, &epoch);
-	if (error == 0)
-		error = controller_unfence(node->controller);
-	return error;
+	return controller_register(node->controller, &registration, &epoch);
 }
 
 static void node_fiber(struct shard *shard, void *argument)
@@ -500,6 +497,54 @@ Test(controller, hours_on_a_full_disk_leave_the_room_to_who_asks)
 	must(run(world, host, &node) == 0);
 	cr_assert_eq(node.failures, 0);
 	world_free(world);
+}
+
+/* ---- a start's waits ---- */
+
+static void joins_in_one_write(struct node *node)
+{
+	/* What the log held, and the registration, unfenced. */
+	must(node->published == 2);
+}
+
+static void expect_epoch(struct node *node)
+{
+	struct controller_quorum quorum;
+
+	controller_quorum_describe(node->controller, &quorum);
+	must(quorum.leader_epoch == ++node->created);
+	fiber_sleep(node->shard, 100 * NS_PER_MS); /* nobody waits for the file either */
+}
+
+static void run_starts(void (*body)(struct node *node), const char *remove)
+{
+	struct world *world = world_make(1);
+	struct host *host = world_host_new(world, "node", "10.0.0.1");
+	struct node node = {.settings = static_voters,
+		.setting_count = 1,
+		.previous_epoch = -1,
+		.body = body,
+		.release_version = STR_NULL};
+
+	for (int i = 0; i < 3; i++) {
+		node.published = 0;
+		must(run(world, host, &node) == 0);
+		if (remove)
+			must(host_file_remove(host, remove) == 0);
+	}
+	cr_assert_eq(node.failures, 0);
+	world_free(world);
+}
+
+Test(controller, a_start_is_one_write)
+{
+	run_starts(joins_in_one_write, NULL);
+}
+
+/* A power cut may take the file: nobody waits for its name. */
+Test(controller, an_epoch_outlives_the_file_that_tells_it)
+{
+	run_starts(expect_epoch, "/data/__cluster_metadata-0/quorum-state");
 }
 
 /* ---- crashes ---- */

@@ -19,6 +19,7 @@ enum {
 	PATH_SIZE = 4096,
 	SCRATCH_SIZE = 64 << 20,
 	LOG_READ_SIZE = 128 << 10, /* a step takes no longer than its records */
+	STATE_FILES_MAX = 2,
 };
 
 struct kept_snapshot {
@@ -37,6 +38,14 @@ struct quorum {
 	bool voters_are_logged;	  /* not only in the snapshot of the format */
 	bool voters_in_bootstrap; /* that one was read */
 	bool has_topic_id;	  /* partition.metadata is there */
+	struct new_state {	  /* from quorum_lead to the second append */
+		struct file *files[STATE_FILES_MAX]; /* state_names, under temporary names */
+		size_t count;
+		bool is_begun;	  /* a fiber makes it durable, or has done so */
+		bool is_settling; /* it runs */
+		int error;
+		struct fiber *waiter;
+	} new_state;
 	int32_t epoch;
 	int64_t next_offset;
 	struct kept_snapshot *snapshots; /* ascending */
@@ -119,7 +128,7 @@ static int append_part(struct quorum *quorum, uint8_t *batches, uint32_t size)
 	return 0;
 }
 
-int quorum_append(struct quorum *quorum, uint8_t *batches, uint32_t size)
+static int append_parts(struct quorum *quorum, uint8_t *batches, uint32_t size)
 {
 	uint32_t part_max = (uint32_t)log_config(quorum->log)->segment_size_bytes, begin = 0,
 		 end = 0;
@@ -550,17 +559,24 @@ static struct str quorum_state_text(struct quorum *quorum, struct arena *arena)
 	return quorum_state_format(arena, &state);
 }
 
-/*
- * The new epoch's quorum-state, durable; with it the first time partition.metadata, and the names of the
- * log. Neither file has its name before it has its bytes.
- */
-static int write_state(struct quorum *quorum)
+static const char *const state_names[STATE_FILES_MAX] = {
+	QUORUM_STATE_FILE_NAME, PARTITION_METADATA_FILE_NAME};
+
+static void new_state_drop(struct quorum *quorum)
 {
-	static const char *const names[] = {QUORUM_STATE_FILE_NAME, PARTITION_METADATA_FILE_NAME};
+	for (size_t i = 0; i < quorum->new_state.count; i++)
+		file_unref(quorum->new_state.files[i]);
+	quorum->new_state = (struct new_state){0};
+}
+
+/* The new epoch's quorum-state, and the first time partition.metadata. Neither gets its name before it has
+ * its bytes on the disk. */
+static int write_new_state(struct quorum *quorum)
+{
+	struct new_state *state = &quorum->new_state;
 	size_t count = quorum->has_topic_id ? 1 : 2;
-	char topic_id[PARTITION_METADATA_TEXT_SIZE + 1], path[PATH_SIZE], temporary[PATH_SIZE];
-	struct sync_ask asks[2] = {0};
-	struct str texts[2];
+	char topic_id[PARTITION_METADATA_TEXT_SIZE + 1], temporary[PATH_SIZE];
+	struct str texts[STATE_FILES_MAX];
 	struct arena arena;
 	int error = 0;
 
@@ -571,23 +587,73 @@ static int write_state(struct quorum *quorum)
 	if (str_is_null(texts[0]))
 		error = -ENOMEM;
 	for (size_t i = 0; i < count && error == 0; i++) {
-		temporary_path_in(quorum, names[i], temporary);
+		temporary_path_in(quorum, state_names[i], temporary);
 		error = fiber_write_new(quorum->shard, temporary, texts[i].data,
-			(size_t)texts[i].size, &asks[i].file);
+			(size_t)texts[i].size, &state->files[i]);
+		state->count += error == 0;
 	}
-	if (error == 0)
-		error = fiber_sync_all(quorum->shard, asks, count);
-	for (size_t i = 0; i < count; i++) {
-		path_in(quorum, names[i], path);
-		temporary_path_in(quorum, names[i], temporary);
-		file_unref(asks[i].file);
-		if (error == 0)
-			error = fiber_rename(quorum->shard, temporary, path);
-	}
-	if (error == 0)
-		error = log_names_renewed(quorum->log);
-	quorum->has_topic_id |= error == 0;
 	arena_done(&arena);
+	return error;
+}
+
+/* The names need no sync of their own: the epoch is in the log, and what is missing is written again. */
+static int settle_new_state(struct quorum *quorum)
+{
+	struct new_state *state = &quorum->new_state;
+	struct sync_ask asks[STATE_FILES_MAX] = {0};
+	char path[PATH_SIZE], temporary[PATH_SIZE];
+	int error;
+
+	for (size_t i = 0; i < state->count; i++)
+		asks[i].file = state->files[i];
+	error = fiber_sync_all(quorum->shard, asks, state->count);
+	for (size_t i = 0; i < state->count && error == 0; i++) {
+		path_in(quorum, state_names[i], path);
+		temporary_path_in(quorum, state_names[i], temporary);
+		error = fiber_rename(quorum->shard, temporary, path);
+	}
+	quorum->has_topic_id |= error == 0;
+	return error;
+}
+
+static void new_state_fiber(struct shard *shard, void *argument)
+{
+	struct quorum *quorum = argument;
+	struct new_state *state = &quorum->new_state;
+
+	state->error = settle_new_state(quorum);
+	state->is_settling = false;
+	if (state->waiter)
+		fiber_wake(shard, state->waiter);
+}
+
+/* (fiber) What was begun is done. 0 also when nothing was. */
+static int await_new_state(struct quorum *quorum)
+{
+	struct new_state *state = &quorum->new_state;
+	int error;
+
+	state->waiter = fiber_current(quorum->shard);
+	while (state->is_settling)
+		fiber_wait(quorum->shard);
+	error = state->error;
+	if (state->is_begun)
+		new_state_drop(quorum);
+	return error;
+}
+
+int quorum_append(struct quorum *quorum, uint8_t *batches, uint32_t size)
+{
+	struct new_state *state = &quorum->new_state;
+	int error = state->is_begun ? await_new_state(quorum) : 0;
+
+	if (error == 0)
+		error = append_parts(quorum, batches, size);
+	if (error < 0 || state->count == 0)
+		return error;
+	/* The first append of the epoch is there, and may be told of: nobody waits for what follows it. */
+	error = fiber_start(quorum->shard, new_state_fiber, quorum);
+	state->is_begun = state->is_settling = error == 0;
 	return error;
 }
 
@@ -638,7 +704,7 @@ int quorum_lead(struct quorum *quorum, struct image_loader *loader, struct recor
 	int error;
 
 	quorum->epoch++;
-	error = write_state(quorum);
+	error = write_new_state(quorum);
 	if (error < 0)
 		return error;
 	arena_init(&arena, 1 << 20);
@@ -803,11 +869,12 @@ int quorum_snapshot(struct quorum *quorum, const struct image *image)
 
 int quorum_close(struct quorum *quorum)
 {
+	int state_error = await_new_state(quorum);
 	int error = log_close(quorum->log);
 
 	quorum->log = NULL;
 	quorum_abandon(quorum);
-	return error;
+	return error < 0 ? error : state_error;
 }
 
 void quorum_abandon(struct quorum *quorum)
@@ -816,6 +883,7 @@ void quorum_abandon(struct quorum *quorum)
 		return;
 	if (quorum->log)
 		log_abandon(quorum->log);
+	new_state_drop(quorum);
 	free(quorum->snapshots);
 	arena_done(&quorum->arena);
 	free(quorum);

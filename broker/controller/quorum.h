@@ -8,7 +8,9 @@
  * committed; it does not know how many had to agree.
  *
  * Invariants:
- *  1. quorum-state with the new epoch is durable before the first record of that epoch is written.
+ *  1. An epoch is durable before anything is told of it: its first records are, with the epoch in them.
+ *     quorum-state follows, before the next append. One that is behind the log after a power cut, or
+ *     missing, is no harm where there is no other voter: Kafka, too, goes on from the log's epoch then.
  *  2. quorum_append answers after the records are synced; what it answered 0 for is never lost.
  *  3. The log is trimmed only behind a snapshot that is durable under its name.
  */
@@ -39,8 +41,9 @@ struct quorum_open {
 int quorum_open(struct shard *shard, const struct quorum_open *ask, struct image_loader *loader,
 	struct arena *arena, struct quorum **ret_quorum, const char **ret_why);
 /*
- * (fiber) Becomes leader in a new epoch: quorum-state, then the batch of the LeaderChange record, which is
- * added to BUFFER: what quorum_append is given first must begin with it. RET: the offset behind it.
+ * (fiber) Becomes leader in a new epoch. The batch of the LeaderChange record is added to BUFFER: what
+ * quorum_append is given first must begin with it, and makes quorum-state durable at the same time. RET: the
+ * offset behind it.
  */
 int quorum_lead(struct quorum *quorum, struct image_loader *loader, struct record_buffer *buffer,
 	int64_t *ret_next_offset);

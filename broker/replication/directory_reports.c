@@ -248,6 +248,12 @@ void directory_reports_init(struct broker *broker)
 	list_init(&reports->assignments);
 }
 
+bool directory_reports_wait(const struct broker *broker)
+{
+	return !list_is_empty(&broker->directory_reports.assignments) ||
+	       broker->directory_reports.changed;
+}
+
 void directory_reports_begin(struct broker *broker)
 {
 	struct directory_reports *reports = &broker->directory_reports;

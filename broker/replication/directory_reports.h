@@ -25,6 +25,8 @@ struct directory_reports {
 };
 
 void directory_reports_init(struct broker *broker);
+/* (main shard) Before the registration: is there something that it should know before it leads? */
+bool directory_reports_wait(const struct broker *broker);
 /* (fiber, main shard) Registered: what waits is told, and has had its effect when this returns. */
 void directory_reports_begin(struct broker *broker);
 /* (fiber, main shard) Waits for what is under way; nothing more is told. */
