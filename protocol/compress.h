@@ -38,7 +38,8 @@ void compress_context_free(struct compress_context *context);
  * Starts to decompress the SIZE bytes at DATA, which stay in place until the end. MAGIC 0 accepts
  * the wrong frame checksum that lz4 message sets of magic 0 carry. At most LIMIT bytes come out;
  * the first byte beyond is BATCH_ERROR_BOMB before memory is spent on it. 0, -ENOMEM,
- * BATCH_ERROR_DECOMPRESS, or for a codec that doesn't exist BATCH_ERROR_DECOMPRESS.
+ * BATCH_ERROR_DECOMPRESS, or for a codec that doesn't exist BATCH_ERROR_DECOMPRESS, for one whose library
+ * is not installed BATCH_ERROR_COMPRESSION.
  */
 int decompress_begin(struct compress_context *context, int compression, uint8_t magic,
 	const uint8_t *data, size_t size, uint64_t limit);
@@ -54,7 +55,7 @@ void decompress_end(struct compress_context *context);
 /*
  * Starts to compress at the end of OUT at LEVEL (compression_levels). MAGIC 0 writes lz4 with the
  * wrong frame checksum its readers expect. COMPRESSION_NONE copies. 0, -ENOMEM, -ENOBUFS when OUT
- * is at its limit.
+ * is at its limit, BATCH_ERROR_COMPRESSION as above.
  */
 int compress_begin(struct compress_context *context, enum compression compression, int level,
 	uint8_t magic, struct record_buffer *out);

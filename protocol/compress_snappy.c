@@ -7,6 +7,7 @@
 #include <snappy-c.h>
 
 #include "protocol/compress_internal.h"
+#include "runtime/library.h"
 
 enum {
 	SNAPPY_BLOCK_SIZE = 32 << 10, /* of what we write */
@@ -18,6 +19,29 @@ enum {
 static const uint8_t frame_header[SNAPPY_FRAME_HEADER_SIZE] = {
 	0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1};
 
+static struct {
+	LIBRARY_FUNCTION(snappy_compress);
+	LIBRARY_FUNCTION(snappy_max_compressed_length);
+	LIBRARY_FUNCTION(snappy_uncompress);
+	LIBRARY_FUNCTION(snappy_uncompressed_length);
+} library;
+
+/* Without the library there is no such codec here. */
+static int snappy_need(void)
+{
+	static const struct library_function functions[] = {
+		{"snappy_compress", &library.snappy_compress},
+		{"snappy_max_compressed_length", &library.snappy_max_compressed_length},
+		{"snappy_uncompress", &library.snappy_uncompress},
+		{"snappy_uncompressed_length", &library.snappy_uncompressed_length},
+	};
+	static struct library snappy = {.file = "libsnappy.so.1",
+		.functions = functions,
+		.function_count = array_length(functions)};
+
+	return library_need(&snappy) == 0 ? 0 : BATCH_ERROR_COMPRESSION;
+}
+
 /* Only the magic: like Java's reader, whatever versions follow it. */
 static bool frame_header_match(const uint8_t *data, size_t size)
 {
@@ -28,6 +52,10 @@ int snappy_decompress_begin(struct compress_context *context)
 {
 	struct decompress_stream *in = &context->in;
 
+	int error = snappy_need();
+
+	if (error)
+		return error;
 	if (in->next == in->end)
 		return BATCH_ERROR_DECOMPRESS;
 	in->snappy_framed = frame_header_match(in->next, (size_t)(in->end - in->next));
@@ -71,7 +99,7 @@ int snappy_block_decode(struct compress_context *context)
 	} else if (size == 0) {
 		return 1;
 	}
-	if (snappy_uncompressed_length((const char *)in->next, size, &decoded) != SNAPPY_OK)
+	if (library.snappy_uncompressed_length((const char *)in->next, size, &decoded) != SNAPPY_OK)
 		return BATCH_ERROR_DECOMPRESS;
 	/* The claimed size is judged before memory is spent on it. */
 	if (decoded / SNAPPY_RATIO_MAX > size)
@@ -81,7 +109,7 @@ int snappy_block_decode(struct compress_context *context)
 	result = compress_block_reserve(block, max_of(decoded, (size_t)SNAPPY_BLOCK_SIZE));
 	if (result)
 		return result;
-	if (snappy_uncompress((const char *)in->next, size, (char *)block->data, &decoded) !=
+	if (library.snappy_uncompress((const char *)in->next, size, (char *)block->data, &decoded) !=
 		SNAPPY_OK)
 		return BATCH_ERROR_DECOMPRESS;
 	block->size = decoded;
@@ -91,9 +119,13 @@ int snappy_block_decode(struct compress_context *context)
 
 int snappy_compress_begin(struct compress_context *context)
 {
+	int error = snappy_need();
+
+	if (error)
+		return error;
 	if (compress_block_reserve(&context->pending_block, SNAPPY_BLOCK_SIZE) ||
 		compress_block_reserve(
-			&context->packed_block, snappy_max_compressed_length(SNAPPY_BLOCK_SIZE)))
+			&context->packed_block, library.snappy_max_compressed_length(SNAPPY_BLOCK_SIZE)))
 		return -ENOMEM;
 	return record_buffer_append(context->out.out, frame_header, sizeof(frame_header));
 }
@@ -106,7 +138,7 @@ static int block_write(struct compress_context *context)
 
 	if (context->out.pending == 0)
 		return 0;
-	ensure(snappy_compress((const char *)context->pending_block.data, context->out.pending,
+	ensure(library.snappy_compress((const char *)context->pending_block.data, context->out.pending,
 		       (char *)context->packed_block.data, &packed) == SNAPPY_OK);
 	context->out.pending = 0;
 	store_be32(size, (uint32_t)packed);

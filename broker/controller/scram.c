@@ -5,11 +5,41 @@
 #include <openssl/hmac.h>
 #include <stdlib.h>
 
+#include "runtime/library.h"
+
 enum { ITERATIONS_MIN = 4096, ITERATIONS_MAX = 16384, SALT_SIZE = 26 };
 
 struct scram_parts {
 	struct str name, password, salt, salted_password, iterations;
 };
+
+static struct {
+	LIBRARY_FUNCTION(EVP_DecodeBlock);
+	LIBRARY_FUNCTION(EVP_Digest);
+	LIBRARY_FUNCTION(EVP_MD_get_size);
+	LIBRARY_FUNCTION(EVP_sha256);
+	LIBRARY_FUNCTION(EVP_sha512);
+	LIBRARY_FUNCTION(HMAC);
+	LIBRARY_FUNCTION(PKCS5_PBKDF2_HMAC);
+} crypto;
+
+static int crypto_need(void)
+{
+	static const struct library_function functions[] = {
+		{"EVP_DecodeBlock", &crypto.EVP_DecodeBlock},
+		{"EVP_Digest", &crypto.EVP_Digest},
+		{"EVP_MD_get_size", &crypto.EVP_MD_get_size},
+		{"EVP_sha256", &crypto.EVP_sha256},
+		{"EVP_sha512", &crypto.EVP_sha512},
+		{"HMAC", &crypto.HMAC},
+		{"PKCS5_PBKDF2_HMAC", &crypto.PKCS5_PBKDF2_HMAC},
+	};
+	static struct library library = {.file = "libcrypto.so.3",
+		.functions = functions,
+		.function_count = array_length(functions)};
+
+	return library_need(&library);
+}
 
 static struct str trim(struct str text)
 {
@@ -111,7 +141,7 @@ static int decode_base64(struct str text, struct arena *arena, struct bytes *ret
 	memset(input + text.size, '=', (size_t)(padded - text.size));
 	while (padding < padded && input[padded - 1 - padding] == '=')
 		padding++;
-	size = EVP_DecodeBlock(output, (const unsigned char *)input, padded);
+	size = crypto.EVP_DecodeBlock(output, (const unsigned char *)input, padded);
 	if (size < 0 || padding > 2)
 		return -EINVAL;
 	*ret = (struct bytes){.data = output, .size = size - padding};
@@ -179,10 +209,10 @@ static int derive_keys(const EVP_MD *digest, const uint8_t *salted, int salted_s
 
 	if (!stored_key || !server_key)
 		return -ENOMEM;
-	if (!HMAC(digest, salted, salted_size, (const unsigned char *)"Client Key", 10, client_key,
+	if (!crypto.HMAC(digest, salted, salted_size, (const unsigned char *)"Client Key", 10, client_key,
 		    &size) ||
-		!EVP_Digest(client_key, size, stored_key, &size, digest, NULL) ||
-		!HMAC(digest, salted, salted_size, (const unsigned char *)"Server Key", 10,
+		!crypto.EVP_Digest(client_key, size, stored_key, &size, digest, NULL) ||
+		!crypto.HMAC(digest, salted, salted_size, (const unsigned char *)"Server Key", 10,
 			server_key, &size))
 		return -ENOMEM;
 	record->stored_key = (struct bytes){.data = stored_key, .size = (int32_t)size};
@@ -195,10 +225,10 @@ static int derive(const EVP_MD *digest, struct scram_parts *parts, struct arena 
 {
 	uint8_t salted[EVP_MAX_MD_SIZE];
 	struct bytes given;
-	int size = EVP_MD_get_size(digest), error;
+	int size = crypto.EVP_MD_get_size(digest), error;
 
 	if (!str_is_null(parts->password)) {
-		if (PKCS5_PBKDF2_HMAC(parts->password.data, parts->password.size, record->salt.data,
+		if (crypto.PKCS5_PBKDF2_HMAC(parts->password.data, parts->password.size, record->salt.data,
 			    record->salt.size, record->iterations, digest, size, salted) != 1)
 			return -ENOMEM;
 		return derive_keys(digest, salted, size, arena, record);
@@ -218,8 +248,12 @@ int scram_parse(struct str text, const uint8_t salt_entropy[32], struct arena *a
 	const EVP_MD *digest;
 	struct str name, rest;
 	int32_t equals;
-	int error;
+	int error = crypto_need();
 
+	if (error < 0) {
+		*ret_why = "SCRAM credentials need OpenSSL's libcrypto.so.3, which is not installed";
+		return error;
+	}
 	text = trim(text);
 	equals = find(text, '=');
 	if (equals < 0) {
@@ -233,11 +267,11 @@ int scram_parse(struct str text, const uint8_t salt_entropy[32], struct arena *a
 	if (str_equal(name, STR("SCRAM-SHA-256"))) {
 		record->mechanism = SCRAM_SHA_256;
 		mechanism = "SCRAM_SHA_256";
-		digest = EVP_sha256();
+		digest = crypto.EVP_sha256();
 	} else if (str_equal(name, STR("SCRAM-SHA-512"))) {
 		record->mechanism = SCRAM_SHA_512;
 		mechanism = "SCRAM_SHA_512";
-		digest = EVP_sha512();
+		digest = crypto.EVP_sha512();
 	} else {
 		*ret_why = arena_printf(
 			arena, "The add-scram mechanism %.*s is not supported.", STR_ARGS(name));
