@@ -196,15 +196,13 @@ uint32_t log_producer_count(const struct log *log)
 uint32_t log_producers(const struct log *log, struct log_producer *rows, uint32_t capacity)
 {
 	for (uint32_t i = 0; i < log->producers.count && i < capacity; i++) {
-		const struct producer_entry *entry = log->producers.entries[i];
+		const struct producer_entry *entry = log->producers.entries[i].entry;
+		const struct producer_batch *newest = producer_entry_newest(entry);
 
 		rows[i] = (struct log_producer){
 			.producer_id = entry->producer_id,
 			.producer_epoch = entry->producer_epoch,
-			.last_sequence =
-				entry->batch_count
-					? entry->batches[entry->batch_count - 1].last_sequence
-					: NO_SEQUENCE,
+			.last_sequence = newest ? newest->last_sequence : NO_SEQUENCE,
 			.last_timestamp_ms = entry->last_timestamp,
 			.coordinator_epoch = entry->coordinator_epoch,
 			.transaction_start_offset = entry->transaction_first_offset,

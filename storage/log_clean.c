@@ -381,14 +381,12 @@ static int producers_note(struct cleaning *cleaning)
 	if (!cleaning->producers)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < state->count; i++) {
-		const struct producer_entry *entry = state->entries[i];
+		const struct producer_entry *entry = state->entries[i].entry;
+		const struct producer_batch *newest = producer_entry_newest(entry);
 
 		cleaning->producers[i] = (struct clean_producer){
 			.producer_id = entry->producer_id,
-			.last_data_offset =
-				entry->batch_count > 0
-					? entry->batches[entry->batch_count - 1].last_offset
-					: -1,
+			.last_data_offset = newest ? newest->last_offset : -1,
 			.epoch = entry->producer_epoch,
 		};
 	}

@@ -434,7 +434,7 @@ static void producer_goes_on(struct fixture *fixture)
 	must_eq(log_producers_load(log, log_end(log)), 0);
 	log_busy_end(log);
 	must_eq(log_producer_count(log), 1);
-	must_eq(log->producers.entries[0]->batches[0].last_sequence,
+	must_eq(producer_entry_newest(log->producers.entries[0].entry)->last_sequence,
 		model->sequences[0] - 1);
 	must(append(model, 0, false, false));
 	must_eq(model->durable_end, log_end(log));

@@ -27,7 +27,7 @@ void producer_state_init(struct producer_state *state, uint32_t limit)
 void producer_state_done(struct producer_state *state)
 {
 	for (uint32_t i = 0; i < state->count; i++)
-		free(state->entries[i]);
+		free(state->entries[i].entry);
 	free(state->entries);
 	free(state->ongoing.rows);
 	free(state->unreplicated.rows);
@@ -49,12 +49,12 @@ static uint32_t entry_place(const struct producer_state *state, int64_t producer
 {
 	uint32_t low = 0, high = state->count;
 
-	if (high > 0 && state->entries[high - 1]->producer_id < producer_id)
+	if (high > 0 && state->entries[high - 1].producer_id < producer_id)
 		return high;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (state->entries[middle]->producer_id < producer_id)
+		if (state->entries[middle].producer_id < producer_id)
 			low = middle + 1;
 		else
 			high = middle;
@@ -64,10 +64,12 @@ static uint32_t entry_place(const struct producer_state *state, int64_t producer
 
 static struct producer_entry *entry_find(const struct producer_state *state, int64_t producer_id)
 {
+	if (state->found_last && state->found_last->producer_id == producer_id)
+		return state->found_last;
 	uint32_t place = entry_place(state, producer_id);
 
-	return place < state->count && state->entries[place]->producer_id == producer_id
-		       ? state->entries[place]
+	return place < state->count && state->entries[place].producer_id == producer_id
+		       ? state->entries[place].entry
 		       : NULL;
 }
 
@@ -77,10 +79,17 @@ const struct producer_entry *producer_state_find(
 	return entry_find(state, producer_id);
 }
 
+static void entry_free(struct producer_state *state, struct producer_entry *entry)
+{
+	if (state->found_last == entry)
+		state->found_last = NULL;
+	list_remove(&entry->used);
+	free(entry);
+}
+
 static void entry_forget(struct producer_state *state, uint32_t place)
 {
-	list_remove(&state->entries[place]->used);
-	free(state->entries[place]);
+	entry_free(state, state->entries[place].entry);
 	memmove(state->entries + place, state->entries + place + 1,
 		(state->count - place - 1) * sizeof(*state->entries));
 	state->count--;
@@ -119,7 +128,7 @@ static struct producer_entry *entry_new(struct producer_state *state, int64_t pr
 	place = entry_place(state, producer_id);
 	memmove(state->entries + place + 1, state->entries + place,
 		(state->count - place) * sizeof(*state->entries));
-	state->entries[place] = entry;
+	state->entries[place] = (struct producer_place){producer_id, entry};
 	state->count++;
 	list_push_back(&state->used, &entry->used);
 	return entry;
@@ -188,16 +197,23 @@ static int32_t batch_first_sequence(const struct producer_batch *batch)
 }
 
 const struct producer_batch *producer_state_duplicate(
-	const struct producer_state *state, const struct batch_header *batch)
+	struct producer_state *state, const struct batch_header *batch)
 {
-	const struct producer_entry *entry = entry_find(state, batch->producer_id);
+	struct producer_entry *entry = entry_find(state, batch->producer_id);
 
+	state->found_last = entry;
 	if (!entry || entry->producer_epoch != batch->producer_epoch)
 		return NULL;
-	for (uint8_t i = 0; i < entry->batch_count; i++)
-		if (batch_first_sequence(&entry->batches[i]) == batch->base_sequence &&
-			entry->batches[i].last_sequence == batch_last_sequence(batch))
-			return &entry->batches[i];
+	for (uint8_t age = 0; age < entry->batch_count; age++) {
+		const struct producer_batch *kept = producer_entry_batch(entry, age);
+
+		if (batch_first_sequence(kept) == batch->base_sequence &&
+			kept->last_sequence == batch_last_sequence(batch))
+			return kept;
+		/* What goes on behind the newest, as nearly all batches do, is none of those before. */
+		if (age == 0 && batch->base_sequence == (int64_t)kept->last_sequence + 1)
+			return NULL;
+	}
 	return NULL;
 }
 
@@ -210,16 +226,15 @@ static void entry_epoch_set(struct producer_entry *entry, int16_t epoch)
 
 static void entry_batch_add(struct producer_entry *entry, const struct producer_batch *batch)
 {
-	if (entry->batch_count == PRODUCER_BATCHES_KEPT) {
-		memmove(entry->batches, entry->batches + 1,
-			(PRODUCER_BATCHES_KEPT - 1) * sizeof(*batch));
-		entry->batch_count--;
-	}
-	entry->batches[entry->batch_count++] = *batch;
+	entry->batches[entry->batch_next] = *batch;
+	entry->batch_next = (uint8_t)((entry->batch_next + 1) % PRODUCER_BATCHES_KEPT);
+	if (entry->batch_count < PRODUCER_BATCHES_KEPT)
+		entry->batch_count++;
 }
 
 static int16_t sequence_check(const struct producer_entry *entry, const struct batch_header *batch)
 {
+	const struct producer_batch *newest = producer_entry_newest(entry);
 	int32_t last;
 
 	/* Nothing is known of the producer (its records may all be deleted): any sequence will do.
@@ -228,8 +243,7 @@ static int16_t sequence_check(const struct producer_entry *entry, const struct b
 		return KAFKA_NONE;
 	if (entry->producer_epoch != batch->producer_epoch)
 		return batch->base_sequence == 0 ? KAFKA_NONE : KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER;
-	last = entry->batch_count ? entry->batches[entry->batch_count - 1].last_sequence
-				  : NO_SEQUENCE;
+	last = newest ? newest->last_sequence : NO_SEQUENCE;
 	if (batch->base_sequence == (int64_t)last + 1 ||
 		(batch->base_sequence == 0 && last == INT32_MAX))
 		return KAFKA_NONE;
@@ -430,6 +444,28 @@ static int16_t apply_data(struct producer_state *state, struct producer_entry *e
 	return KAFKA_NONE;
 }
 
+static void change_note(struct producer_change *change, const struct producer_entry *entry)
+{
+	change->timestamp_before = entry->last_timestamp;
+	change->transaction_before = entry->transaction_first_offset;
+	change->coordinator_epoch_before = entry->coordinator_epoch;
+	change->epoch_before = entry->producer_epoch;
+	change->batch_count_before = entry->batch_count;
+	change->batch_next_before = entry->batch_next;
+	change->batch_before = entry->batches[entry->batch_next];
+}
+
+static void change_undo(const struct producer_change *change, struct producer_entry *entry)
+{
+	entry->last_timestamp = change->timestamp_before;
+	entry->transaction_first_offset = change->transaction_before;
+	entry->coordinator_epoch = change->coordinator_epoch_before;
+	entry->producer_epoch = change->epoch_before;
+	entry->batch_count = change->batch_count_before;
+	entry->batch_next = change->batch_next_before;
+	entry->batches[entry->batch_next] = change->batch_before;
+}
+
 int16_t producer_state_apply(struct producer_state *state, const struct batch_header *batch,
 	const uint8_t *data, enum producer_check check, int16_t transaction_version,
 	struct producer_change *ret_change, struct producer_completed *ret_completed)
@@ -462,7 +498,7 @@ int16_t producer_state_apply(struct producer_state *state, const struct batch_he
 	ret_change->created = !entry;
 	ret_change->began = ret_change->completed = false;
 	if (entry) {
-		ret_change->before = *entry;
+		change_note(ret_change, entry);
 	} else {
 		entry = entry_new(state, batch->producer_id);
 		if (!entry)
@@ -489,7 +525,6 @@ void producer_state_revert(struct producer_state *state, const struct producer_c
 {
 	struct producer_transaction row;
 	struct producer_entry *entry;
-	struct list_node used;
 
 	state->map_end = change->map_end_before;
 	if (!change->touched)
@@ -511,9 +546,7 @@ void producer_state_revert(struct producer_state *state, const struct producer_c
 		entry_forget(state, entry_place(state, change->producer_id));
 		return;
 	}
-	used = entry->used;
-	*entry = change->before;
-	entry->used = used;
+	change_undo(change, entry);
 }
 
 void producer_state_replicated(struct producer_state *state, int64_t offset)
@@ -551,9 +584,8 @@ uint32_t producer_state_expire(struct producer_state *state, int64_t now_ms, int
 	uint32_t kept = 0, count = state->count;
 
 	for (uint32_t i = 0; i < count; i++) {
-		if (entry_is_expired(state->entries[i], now_ms, expiration_ms)) {
-			list_remove(&state->entries[i]->used);
-			free(state->entries[i]);
+		if (entry_is_expired(state->entries[i].entry, now_ms, expiration_ms)) {
+			entry_free(state, state->entries[i].entry);
 		} else {
 			state->entries[kept++] = state->entries[i];
 		}
@@ -580,9 +612,8 @@ int producer_state_encode(const struct producer_state *state, uint8_t **ret_data
 	if (!snapshot.producer_entries && state->count)
 		goto out;
 	for (uint32_t i = 0; i < state->count; i++) {
-		const struct producer_entry *from = state->entries[i];
-		const struct producer_batch *last =
-			from->batch_count ? &from->batches[from->batch_count - 1] : NULL;
+		const struct producer_entry *from = state->entries[i].entry;
+		const struct producer_batch *last = producer_entry_newest(from);
 
 		snapshot.producer_entries[i] = (struct producer_snapshot_producer_entry){
 			.producer_id = from->producer_id,

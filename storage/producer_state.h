@@ -35,8 +35,29 @@ struct producer_entry {
 	int32_t coordinator_epoch;	  /* -1: no marker seen */
 	int16_t producer_epoch;
 	uint8_t batch_count;
-	struct producer_batch batches[PRODUCER_BATCHES_KEPT]; /* oldest first */
-	struct list_node used;				      /* least recently used first */
+	uint8_t batch_next;    /* where the next one goes */
+	struct list_node used; /* least recently used first */
+	struct producer_batch batches[PRODUCER_BATCHES_KEPT]; /* a ring; see producer_entry_batch */
+};
+
+/* The batch that came AGE batches before the newest one, which is 0; AGE is below the count. */
+static inline const struct producer_batch *producer_entry_batch(
+	const struct producer_entry *entry, unsigned age)
+{
+	return &entry->batches[(entry->batch_next + 2 * PRODUCER_BATCHES_KEPT - 1 - age) %
+			       PRODUCER_BATCHES_KEPT];
+}
+
+/* NULL when none is known. */
+static inline const struct producer_batch *producer_entry_newest(const struct producer_entry *entry)
+{
+	return entry->batch_count ? producer_entry_batch(entry, 0) : NULL;
+}
+
+/* The id stands beside the entry, so that a search does not touch those that it passes. */
+struct producer_place {
+	int64_t producer_id;
+	struct producer_entry *entry;
 };
 
 struct producer_transaction {
@@ -60,8 +81,9 @@ struct producer_refused {
 enum { PRODUCERS_REFUSED_MAX = 1024 };
 
 struct producer_state {
-	struct producer_entry **entries;
+	struct producer_place *entries;
 	uint32_t count, capacity;
+	struct producer_entry *found_last; /* a batch's producer is looked for by each stage; NULL */
 	uint32_t limit; /* entries beyond it push out the least recently used */
 	struct list used;
 	struct producer_transactions ongoing, unreplicated;
@@ -86,7 +108,12 @@ struct producer_change {
 	bool began;	/* a transaction at began_offset */
 	bool completed; /* a transaction whose first offset is completed_offset */
 	int64_t began_offset, completed_offset;
-	struct producer_entry before; /* when not created */
+	/* When not created: what the entry was, and what it had where the new batch went. */
+	int64_t timestamp_before, transaction_before;
+	int32_t coordinator_epoch_before;
+	int16_t epoch_before;
+	uint8_t batch_count_before, batch_next_before;
+	struct producer_batch batch_before;
 };
 
 enum producer_check {
@@ -104,7 +131,7 @@ const struct producer_entry *producer_state_find(
 	const struct producer_state *state, int64_t producer_id);
 /* The batch with exactly these sequences when it is one of the last five; NULL. */
 const struct producer_batch *producer_state_duplicate(
-	const struct producer_state *state, const struct batch_header *batch);
+	struct producer_state *state, const struct batch_header *batch);
 
 /*
  * Takes a batch with its offsets assigned; DATA is all of it (only control batches are looked

@@ -180,9 +180,30 @@ Test(producer_state, a_late_marker_of_transaction_version_2_is_fenced)
 
 /* Every prefix of a random history is taken back, and the state is as it was: seen by its snapshot.
  */
+enum { REVERTED_IDS = 8 };
+
+/* All that is kept of the batches of producers 0 to REVERTED_IDS - 1, the newest first. */
+struct kept_batches {
+	uint8_t counts[REVERTED_IDS];
+	struct producer_batch batches[REVERTED_IDS][PRODUCER_BATCHES_KEPT];
+};
+
+static void batches_copy(struct kept_batches *to)
+{
+	memset(to, 0, sizeof(*to));
+	for (int64_t id = 0; id < REVERTED_IDS; id++) {
+		const struct producer_entry *entry = producer_state_find(&state, id);
+
+		to->counts[id] = entry ? entry->batch_count : 0;
+		for (unsigned age = 0; age < to->counts[id]; age++)
+			to->batches[id][age] = *producer_entry_batch(entry, age);
+	}
+}
+
 Test(producer_state, changes_are_taken_back_newest_first)
 {
 	enum { STEPS = 200 };
+	static struct kept_batches batches[STEPS], now;
 	static struct producer_change changes[STEPS];
 	static uint8_t *before[STEPS];
 	static size_t sizes[STEPS];
@@ -199,15 +220,16 @@ Test(producer_state, changes_are_taken_back_newest_first)
 		int16_t error_code;
 
 		cr_assert_eq(producer_state_encode(&state, &data, &size), 0);
+		batches_copy(&batches[count]);
 		random = random * 1103515245 + 12345;
-		id = random / 65536 % 8;
+		id = random / 65536 % REVERTED_IDS;
 		entry = producer_state_find(&state, id);
 		if (entry && entry->transaction_first_offset >= 0 && random / 1024 % 3 == 0)
 			error_code = mark(id, entry->producer_epoch, 0, random / 512 % 2, 0);
 		else
 			error_code = apply(id, entry ? entry->producer_epoch : 0,
 				entry && entry->batch_count
-					? entry->batches[entry->batch_count - 1].last_sequence + 1
+					? producer_entry_newest(entry)->last_sequence + 1
 					: 0,
 				1 + random / 4096 % 3,
 				entry && entry->transaction_first_offset >= 0 ? true
@@ -227,6 +249,8 @@ Test(producer_state, changes_are_taken_back_newest_first)
 		cr_assert_eq(producer_state_encode(&state, &data, &size), 0);
 		cr_assert_eq(size, sizes[count], "step %d", count);
 		cr_assert_eq(memcmp(data, before[count], size), 0, "step %d", count);
+		batches_copy(&now);
+		cr_assert_eq(memcmp(&now, &batches[count], sizeof(now)), 0, "step %d", count);
 		cr_assert_eq(
 			producer_state_first_unstable(&state), unstable[count], "step %d", count);
 		free(data);
@@ -248,9 +272,9 @@ Test(producer_state, a_snapshot_brings_back_what_matters)
 	cr_assert_eq(producer_state_decode(&loaded, data, size, 6, 2000, INT64_MAX), 0);
 	cr_assert_eq(loaded.count, 2);
 	cr_assert_eq(loaded.map_end, 6);
-	cr_assert_eq(loaded.entries[0]->producer_id, 3);
-	cr_assert_eq(loaded.entries[0]->transaction_first_offset, 3);
-	cr_assert_eq(loaded.entries[1]->batches[0].last_sequence, 2);
+	cr_assert_eq(loaded.entries[0].entry->producer_id, 3);
+	cr_assert_eq(loaded.entries[0].entry->transaction_first_offset, 3);
+	cr_assert_eq(producer_entry_newest(loaded.entries[1].entry)->last_sequence, 2);
 	cr_assert_eq(producer_state_first_unstable(&loaded), 3);
 	producer_state_clear(&loaded, 0);
 	cr_assert_eq(producer_state_decode(&loaded, data, size, 6, 1000 + 86400000, 86400000), 0);
