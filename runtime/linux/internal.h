@@ -67,6 +67,7 @@ struct pool {
 	pthread_t *threads;
 	unsigned thread_count, thread_max; /* changed under the lock, read by anyone */
 	unsigned task_count; /* atomic: queued and running */
+	unsigned threads_named; /* atomic */
 	int nice;
 	char name[12];
 };

@@ -28,8 +28,14 @@ static struct task *pool_next(struct pool *pool)
 static void *pool_thread(void *argument)
 {
 	struct pool *pool = argument;
+	unsigned number = __atomic_fetch_add(&pool->threads_named, 1, __ATOMIC_RELAXED);
 	struct task *task;
+	char name[32];
 
+	/* Its own name a thread sets by one system call, another's by three. */
+	snprintf(name, sizeof(name), "%s-%u", pool->name, number);
+	name[15] = '\0'; /* the kernel's limit */
+	pthread_setname_np(pthread_self(), name);
 	/* As well as can be: without it the same is done, less evenly. On Linux this is the thread's own. */
 	if (pool->nice > 0)
 		setpriority(PRIO_PROCESS, (id_t)gettid(),
@@ -53,10 +59,6 @@ static int pool_thread_start(struct pool *pool)
 
 	if (error)
 		return -error;
-	char name[24];
-	snprintf(name, sizeof(name), "%s-%u", pool->name, pool->thread_count);
-	name[15] = '\0'; /* the kernel's limit */
-	pthread_setname_np(pool->threads[pool->thread_count], name);
 	__atomic_store_n(&pool->thread_count, pool->thread_count + 1, __ATOMIC_RELAXED);
 	return 0;
 }
