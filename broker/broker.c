@@ -12,7 +12,7 @@
  *
  * A start waits for the disk as seldom as it can. Clients are answered when all of it is durable, so that
  * what they are told (the cluster's id, topics, epochs) outlives a power cut; and before that, in this order:
- *	1. a format (formatter.c): everything but the name of meta.properties, then that name;
+ *	1. a format (formatter.c): everything but the name of meta.properties; that comes with 4;
  *	2. the clean mark is gone, before anything that it speaks for is changed;
  *	3. what recovery found in the metadata log, before its image decides what becomes of folders;
  *	4. the epoch's first records and the registration, in one write (controller_register), with

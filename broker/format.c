@@ -258,6 +258,7 @@ int format_embedded(
 		.config = config,
 		.initial_controllers = STR_NULL,
 		.release_version = STR_NULL,
+		.opens_at_once = true,
 	};
 	int32_t voters;
 

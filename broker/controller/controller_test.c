@@ -36,6 +36,7 @@ struct node {
 	int setting_count;
 	bool standalone;
 	bool formatted;
+	bool opens_at_once; /* after formatting */
 	bool disk_fails;	/* errors are expected */
 	int64_t previous_epoch; /* of the last clean stop; -1 */
 	bool stops;		/* cleanly, after the body */
@@ -172,7 +173,8 @@ static void node_fiber(struct shard *shard, void *argument)
 			.initial_controllers = STR_NULL,
 			.release_version = node->release_version,
 			.standalone = node->standalone,
-			.ignore_formatted = true};
+			.ignore_formatted = true,
+			.opens_at_once = node->opens_at_once};
 		const char *why = NULL;
 		int error = formatter_run(shard, &options, &node->arena, &why);
 
@@ -547,6 +549,36 @@ Test(controller, an_epoch_outlives_the_file_that_tells_it)
 	run_starts(expect_epoch, "/data/__cluster_metadata-0/quorum-state");
 }
 
+static struct host *host_of_test;
+
+static void loses_power(struct node *node)
+{
+	host_crash(host_of_test, CRASH_POWER);
+}
+
+/* Nobody waited for the name of meta.properties alone; when a node serves it is there to stay. */
+Test(controller, a_cluster_that_answers_keeps_its_id)
+{
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct world *world = world_make(seed);
+		struct host *host = host_of_test = world_host_new(world, "node", "10.0.0.1");
+		struct node node = {.settings = static_voters,
+			.setting_count = 1,
+			.previous_epoch = -1,
+			.opens_at_once = true,
+			.body = loses_power,
+			.release_version = STR_NULL};
+		size_t size = 0;
+		void *data;
+
+		run(world, host, &node);
+		cr_assert_eq(host_file_get(host, "/data/meta.properties", &data, &size), 0);
+		cr_assert_gt(size, 50);
+		free(data);
+		world_free(world);
+	}
+}
+
 /* ---- crashes ---- */
 
 static void topic_name(char name[24], int number)
@@ -590,6 +622,7 @@ Test(controller, what_was_answered_survives_a_crash_at_every_operation, .timeout
 			.setting_count = 1,
 			.standalone = n % 2 == 0,
 			.previous_epoch = -1,
+			.opens_at_once = true,
 			.stops = true,
 			.body = create_some,
 			.release_version = STR_NULL};

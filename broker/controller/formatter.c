@@ -619,8 +619,15 @@ static int write_properties(struct writing *writing)
 	return error;
 }
 
-/* Two waits for the disk: for all that was written, then for the name that makes it count. ERROR: not all
- * was written, for that reason. */
+/* The log of a dynamic quorum names the directory's id: it must not be there without meta.properties. */
+static bool name_is_synced_later(const struct writing *writing)
+{
+	return writing->formatter->options->opens_at_once && writing->directory->is_metadata &&
+	       !has_dynamic_quorum(writing->formatter);
+}
+
+/* Waits for all that was written, then for the name that makes it count. ERROR: not all was written, for that
+ * reason. */
 static int make_it_count(struct writing *writing, int error)
 {
 	struct shard *shard = writing->formatter->shard;
@@ -632,7 +639,9 @@ static int make_it_count(struct writing *writing, int error)
 	if (error == 0)
 		error = fiber_rename(
 			shard, writing->properties_temporary, writing->properties_path);
-	return error < 0 ? error : fiber_sync_folder(shard, writing->directory->path);
+	if (error < 0 || name_is_synced_later(writing))
+		return error;
+	return fiber_sync_folder(shard, writing->directory->path);
 }
 
 static int format_directory(struct formatter *formatter, const struct format_directory *directory)

@@ -21,6 +21,13 @@ struct format_options {
 	int feature_count;
 	struct str scram[FORMAT_LIST_MAX]; /* MECHANISM=[…] */
 	int scram_count;
+	/*
+	 * Where the quorum is static, the metadata directory's meta.properties has its name on return, but
+	 * perhaps not yet on the disk: whoever opens the new log syncs the directory with its first durable
+	 * append, and tells nobody of the cluster before. A power cut in between leaves a directory that
+	 * is formatted again, and a log that goes with any meta.properties.
+	 */
+	bool opens_at_once;
 	/* Each line that tells what was done; NULL: silent. */
 	void (*print)(void *argument, const char *line);
 	void *argument;
