@@ -271,6 +271,8 @@ static int serve(int argc, char **argv)
 	};
 	struct linux_machine_options machine = {
 		.shard_count = (unsigned)config_int(config, SETTING_BARNABAS_SHARDS),
+		.send_buffer_bytes =
+			max_of(config_int(config, SETTING_SOCKET_SEND_BUFFER_BYTES), 0),
 		.stalled = report_stall,
 	};
 	int error = broker_new(&options, &broker);

@@ -143,7 +143,7 @@ static void listener_source_free(struct event_source *source)
 }
 
 /* "::" takes IPv4 too, as long as the host knows IPv6 at all. */
-static int listener_socket(const struct address *address)
+static int listener_socket(const struct address *address, int send_buffer_bytes)
 {
 	struct sockaddr_storage name;
 	unsigned name_size = address_to_kernel(address, &name);
@@ -161,6 +161,8 @@ static int listener_socket(const struct address *address)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (send_buffer_bytes > 0) /* which connections inherit */
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes, sizeof(int));
 	if (name.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	if (bind(fd, (struct sockaddr *)&name, name_size) != 0 || listen(fd, BACKLOG) != 0) {
@@ -179,7 +181,8 @@ int linux_listener_open(struct shard *shard, const struct address *address,
 
 	if (!listener)
 		return -ENOMEM;
-	int fd = listener_socket(address);
+	struct machine *machine = linux_shard_of(shard)->shard.machine;
+	int fd = listener_socket(address, machine->options.send_buffer_bytes);
 	if (fd < 0) {
 		free(listener);
 		return fd;

@@ -10,6 +10,7 @@ struct linux_machine_options {
 	unsigned disk_threads;	    /* 0: a default */
 	uint64_t dirty_limit_bytes; /* beyond that many unwritten bytes writes go to disk threads;
 				       0: a default */
+	int send_buffer_bytes; /* SO_SNDBUF of the connections that are accepted; 0: as the kernel likes */
 	void (*stalled)(unsigned shard, uint64_t step_ns,
 		const char *what); /* a step took over 5 ms; may be NULL */
 };

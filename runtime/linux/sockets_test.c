@@ -16,6 +16,7 @@
 #include "runtime/linux/internal.h"
 
 static bool everything_is_cold, nobody_leaves;
+static int send_buffer_bytes;
 
 /* All that reads without waiting goes through here. */
 ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
@@ -102,7 +103,8 @@ static void test_run(void (*body)(struct shard *shard, struct test *test))
 {
 	struct test test = {.body = body, .path = "/tmp/barnabas-sockets-XXXXXX"};
 	struct program program = {.start = test_start, .argument = &test};
-	struct linux_machine_options options = {.shard_count = 1};
+	struct linux_machine_options options = {
+		.shard_count = 1, .send_buffer_bytes = send_buffer_bytes};
 
 	int fd = mkstemp(test.path);
 	cr_assert_geq(fd, 0);
@@ -333,6 +335,29 @@ static void version_6(struct shard *shard, struct test *test)
 Test(linux_sockets, every_interface_means_both_families, .timeout = 30)
 {
 	test_run(version_6);
+}
+
+static void send_buffers(struct shard *shard, struct test *test)
+{
+	int client, bytes;
+	socklen_t size = sizeof(bytes);
+
+	test_listen(shard, test, "127.0.0.1");
+	client = raw_connect(&test->address);
+	while (test->accepted_count == 0)
+		fiber_wait(shard);
+	ensure(getsockopt(container_of(test->accepted[0], struct linux_socket, socket)->fd,
+		       SOL_SOCKET, SO_SNDBUF, &bytes, &size) == 0);
+	/* The kernel doubles what it is told, for its own needs. */
+	ensure((bytes == 2 * 50000) == (send_buffer_bytes == 50000));
+	close(client);
+}
+
+Test(linux_sockets, what_is_accepted_has_the_send_buffer_that_was_asked_for, .timeout = 30)
+{
+	test_run(send_buffers);
+	send_buffer_bytes = 50000;
+	test_run(send_buffers);
 }
 
 enum { READERS = 50, COLD_SIZE = 3 << 20 };
