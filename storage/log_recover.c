@@ -198,10 +198,18 @@ static int recovery_place(struct segment *segment, int64_t offset, struct segmen
 	}
 	/*
 	 * An entry behind shows that none is missed in front of it. Without one, the zeros may be the tail
-	 * of the file, or a page that was lost, or the file itself was: then only what the last entry
-	 * covers is believed.
+	 * of the file, or a page that was lost, or the file itself was. Where the last batch that the
+	 * offset index knows is no later than the last time, there was nothing to enter; else only what
+	 * the last entry covers is believed.
 	 */
 	page.index = NULL;
+	if (!times_go_on && time_count > 0 && last.offset > before.offset) {
+		error = segment_header(
+			segment, &window, last.position, segment->tail.size, &header);
+		if (error < 0 && error != BATCH_ERROR_CORRUPT)
+			return error;
+		times_go_on = error == 1 && header.max_timestamp <= before.timestamp;
+	}
 	while (!times_go_on && count > 0 && last.offset > before.offset) {
 		last = (struct index_entry){.offset = -1};
 		if (--count == 0)

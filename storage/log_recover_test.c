@@ -97,6 +97,15 @@ static void rising_times(struct fixture *fixture)
 	must_eq(log_checkpoint(fixture->log), 0);
 }
 
+/* As somebody sends who copies old records: nothing more goes into the time index. */
+static void one_time(struct fixture *fixture)
+{
+	for (int i = 0; i < BATCHES; i++)
+		must_eq(fixture_append_records(fixture->log, 1, TIMES_MS).error_code, 0);
+	must_eq(fixture_sync(fixture->log), 0);
+	must_eq(log_checkpoint(fixture->log), 0);
+}
+
 static void little_was_read(struct fixture *fixture)
 {
 	must_eq(log_end(fixture->log), BATCHES);
@@ -104,13 +113,13 @@ static void little_was_read(struct fixture *fixture)
 }
 
 /* The process dies right behind a checkpoint: behind the last entries the indexes are all zeros. */
-Test(log_recover, a_killed_process_costs_what_lies_past_the_recovery_point)
+static void killed_behind(void (*body)(struct fixture *fixture))
 {
 	struct fixture fixture;
 
 	world = world_new(&(struct world_options){.seed = 1});
 	host = world_host_new(world, "a", "10.0.0.1");
-	fixture_init(&fixture, rising_times, NULL);
+	fixture_init(&fixture, body, NULL);
 	fixture.config.segment_size_bytes = 1 << 20;
 	fixture.closes = false;
 	must_eq(fixture_run(world, host, &fixture), 0);
@@ -119,6 +128,16 @@ Test(log_recover, a_killed_process_costs_what_lies_past_the_recovery_point)
 	fixture.recovery_point = BATCHES;
 	must_eq(fixture_run(world, host, &fixture), 0);
 	world_free(world);
+}
+
+Test(log_recover, a_killed_process_costs_what_lies_past_the_recovery_point)
+{
+	killed_behind(rising_times);
+}
+
+Test(log_recover, equal_times_cost_no_more)
+{
+	killed_behind(one_time);
 }
 
 enum { LARGE_BATCHES = 40, LARGE_VALUE_MAX = 2 * LOG_SCAN_SIZE };
