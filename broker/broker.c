@@ -200,6 +200,8 @@ static int broker_shard_open(struct broker_shard *shard, void *argument)
 			config_long(broker->config, SETTING_LOG_RETENTION_CHECK_INTERVAL_MS),
 		.folder_failed = directory_failed,
 		.folder_full = disk_room_lost,
+		.recovery_points_moved = checkpoints_points_moved,
+		.backlog_bytes_max = broker->options.backlog_bytes_max,
 		.argument = shard,
 	};
 	uint64_t seed;

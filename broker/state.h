@@ -43,6 +43,7 @@ struct broker_options {
 	const char *working_folder; /* what relative paths of log.dirs are told to begin with; NULL:
 				       nothing */
 	bool format_if_empty;	    /* the embedded default formats its own directory */
+	uint64_t backlog_bytes_max; /* of log_store_options, for each shard; 0: a default */
 	logger_sink *sink;
 	logger_clock *clock;
 	void *sink_context;
@@ -88,7 +89,7 @@ struct broker_shard {
 	struct map folders;    /* struct partition by folder: its owner */
 	struct list leaving;   /* struct partition: deleted, a checkpoint may name it */
 	struct list forgotten; /* likewise, and the checkpoints that are being written do not */
-	struct nudge checkpoint_wanted, room_lost; /* to the main shard */
+	struct nudge checkpoint_wanted, recovery_points_moved, room_lost; /* to the main shard */
 	struct list partition_work;
 	unsigned partition_fibers;
 	struct fiber *partition_waiter;
@@ -153,6 +154,8 @@ struct broker {
 	struct producer_id_blocks producer_ids;
 	struct timer checkpoint_timer;
 	bool checkpoint_runs, checkpoint_is_due, checkpoint_stopped;
+	uint64_t checkpoint_ended_ns;
+	bool recovery_points_moved; /* far, since the last one began */
 	struct list log_start_waits; /* struct log_start_wait, for the next run */
 	struct fiber *checkpoint_waiter;
 };

@@ -295,6 +295,7 @@ void log_segment_remove(struct log *log, uint32_t index)
 		(log->segment_count - index - 1) * sizeof(struct segment *));
 	log->segment_count--;
 	log->generation++;
+	log_backlog_count(log);
 }
 
 void log_segments_replace(struct log *log, uint32_t from, uint32_t count, struct segment *segment)
@@ -308,6 +309,7 @@ void log_segments_replace(struct log *log, uint32_t from, uint32_t count, struct
 		(log->segment_count - from - count) * sizeof(struct segment *));
 	log->segment_count -= count - 1;
 	log->generation++;
+	log_backlog_count(log);
 }
 
 /* ---- failing ---- */
@@ -373,6 +375,7 @@ static void folder_fail(struct log_store *store, const char *path, int error, bo
 		if (log->error || strcmp(log->folder, path) != 0)
 			continue;
 		log->error = error;
+		log_backlog_forget(log);
 		log_append_fail_all(log, KAFKA_KAFKA_STORAGE_ERROR);
 		log_sync_fail_all(log, error);
 		log_drain_wake(log);

@@ -48,6 +48,9 @@ struct log_store_options {
 						log_retain */
 	int64_t background_sync_ms; /* unsynced bytes are synced at the latest this long after; 0: a
 				       default */
+	uint64_t backlog_bytes_max; /* more bytes than that past the recovery points of all its logs,
+				       which a start after a crash reads, are synced at once; 0: the
+				       shard's part of a default for the node */
 	/*
 	 * An I/O error on FOLDER (a path of log.dirs): the directory has failed (KIP-112), its logs
 	 * answer KAFKA_STORAGE_ERROR from now on. Called once a directory and shard, as a step of
@@ -56,6 +59,8 @@ struct log_store_options {
 	void (*folder_failed)(void *argument, const char *folder, int error);
 	/* A write of an append found no room in FOLDER. May be NULL. */
 	void (*folder_full)(void *argument, const char *folder);
+	/* Recovery points have passed so much that they are worth being written down. May be NULL. */
+	void (*recovery_points_moved)(void *argument);
 	void *argument;
 };
 

@@ -575,6 +575,8 @@ static void write_done(struct shard *shard, struct file_op *file_op)
 			log_flush_schedule(log);
 		}
 		log_store_housekeeping_start(log->store);
+		log_backlog_count(log);
+		log_backlog_bound(log->store);
 		if (result < 0)
 			log_fail(log, (int)result);
 		if (durable || !list_is_empty(&log->syncs))

@@ -437,8 +437,10 @@ static int segment_fill(
 		error = segment_finish(to);
 	if (!error)
 		error = segment_sync(to);
-	if (!error)
+	if (!error) {
 		to->synced = true;
+		to->checkpointed_size = to->tail.size;
+	}
 	return error ? error : interrupted(cleaning);
 }
 

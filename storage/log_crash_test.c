@@ -208,9 +208,11 @@ static void steps(struct fixture *fixture)
 {
 	struct model *model = fixture->argument;
 
-	for (int i = 0; i < STEPS && log_is_usable(fixture->log); i++)
+	for (int i = 0; i < STEPS && log_is_usable(fixture->log); i++) {
 		if (!step(fixture, model) && !log_is_usable(fixture->log))
 			return;
+		fixture_check_backlog(fixture->log);
+	}
 	model_check(fixture, model, model->acknowledged_end);
 }
 
@@ -222,6 +224,7 @@ static void after_crash(struct fixture *fixture)
 	int64_t must_reach =
 		crash_how == CRASH_POWER ? model->durable_end : model->acknowledged_end;
 
+	fixture_check_backlog(fixture->log);
 	if (model->truncating) {
 		struct model truncated = *model;
 
@@ -240,6 +243,7 @@ static void model_begin(struct model *model, struct fixture *fixture, uint64_t s
 	fixture_init(fixture, steps, model);
 	fixture->config.segment_size_bytes = 5000;
 	fixture->options.background_sync_ms = 1000;
+	fixture->options.backlog_bytes_max = seed % 2 ? 4000 : 0;
 }
 
 static void reopen(struct fixture *fixture, struct model *model)

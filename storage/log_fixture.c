@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/log_internal.h"
+
 void fixture_init(struct fixture *fixture, void (*body)(struct fixture *fixture), void *argument)
 {
 	*fixture = (struct fixture){.body = body, .argument = argument, .closes = true};
@@ -386,4 +388,35 @@ int fixture_sync(struct log *log)
 	log_sync(log, &wait.op);
 	fiber_wait(shard);
 	return wait.op.result;
+}
+
+/* In a fiber, so that what waits for the disk may find another recovery point: then it is looked at again. */
+void fixture_check_backlog(struct log *log)
+{
+	struct segment_window window;
+	struct batch_header header;
+	int64_t recovery_point;
+	uint64_t counted, bytes;
+	uint32_t generation;
+
+	do {
+		recovery_point = log->recovery_point;
+		generation = log->generation;
+		counted = log->backlog_bytes;
+		bytes = 0;
+		for (uint32_t i = 0; i < log->segment_count && !log->error; i++) {
+			struct segment *segment = segment_ref(log->segments[i]);
+			uint64_t position = 0, size = segment->tail.size;
+
+			segment_window_init(&window);
+			while (segment_header(segment, &window, position, size, &header) > 0) {
+				if (header.last_offset >= recovery_point)
+					bytes += (uint64_t)header.size;
+				position += (uint64_t)header.size;
+			}
+			segment_unref(segment);
+		}
+	} while (recovery_point != log->recovery_point || generation != log->generation ||
+		 counted != log->backlog_bytes);
+	must_eq(counted, bytes, "recovery point %ld of %ld", (long)recovery_point, (long)log->end);
 }

@@ -2,6 +2,8 @@
  * there. */
 #pragma once
 
+#include <errno.h>
+
 #include "protocol/compress.h"
 #include "runtime/arena.h"
 #include "runtime/fiber.h"
@@ -16,6 +18,7 @@ enum {
 	LOG_SCAN_SIZE = 256 << 10, /* read at a time in a recovery; a larger batch takes more */
 	LOG_EPOCHS_FIBERS_MAX = 4, /* of one shard, that write leader epochs behind others' backs */
 	LOG_LONG_SYNC_FIBERS_MAX = 256, /* of one shard; many, for files that wait share a sync */
+	LOG_BACKLOG_FIBERS_MAX = 16, /* of one shard; likewise */
 	LOG_LOOKUP_FIBERS_MAX = 32, /* questions of one shard that wait for the disk at a time */
 };
 
@@ -47,6 +50,14 @@ struct log_store {
 	uint32_t epochs_fibers;
 	struct list long_syncs; /* logs, see log_long_sync.c */
 	uint32_t long_sync_fibers;
+	uint64_t backlog_bytes; /* of all logs, see log_backlog.c */
+	struct list backlog;	/* the logs that have any, the longest waiting first */
+	uint32_t backlog_count;
+	uint32_t backlog_fibers; /* of the round that runs */
+	uint32_t backlog_left;	 /* logs that it has not looked at */
+	uint64_t backlog_share;	 /* bytes; logs with less are passed over */
+	uint64_t backlog_not_before_ns;
+	bool backlog_moved; /* some recovery point in this round */
 	struct list parents; /* struct log_parent, see log_names.c */
 	struct list graves;	  /* struct log_grave, by time */
 	struct list free_appends; /* struct log_append_private, for reuse */
@@ -144,6 +155,9 @@ struct log {
 	bool syncing;
 	uint64_t unsynced_messages;
 	uint64_t unsynced_since_ns; /* 0: nothing is unsynced */
+	uint64_t backlog_bytes;	    /* past the recovery point; 0 after an error */
+	struct list_node backlog_node;
+	bool backlog_is_served;
 	struct timer flush_timer;   /* for flush.ms, when that is sooner than the background */
 	struct list_node long_sync_node; /* see log_long_sync.c */
 	struct timer long_sync_timer;
@@ -395,6 +409,16 @@ int log_clean(struct log *log, const struct log_clean *ask, struct log_cleaning 
 /* ---- log_cleaner.c ---- */
 
 void log_cleaner_done(struct log_store *store);
+
+/* ---- log_backlog.c ---- */
+
+/* Counts the log's bytes past its recovery point anew: whenever one of them comes, goes or is passed. */
+void log_backlog_count(struct log *log);
+/* The log is counted no more. */
+void log_backlog_forget(struct log *log);
+uint64_t log_backlog_bytes_max(const struct log_store *store);
+/* Begins a round of checkpoints if there are too many bytes past recovery points. */
+void log_backlog_bound(struct log_store *store);
 
 /* ---- log_long_sync.c ---- */
 

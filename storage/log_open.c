@@ -173,8 +173,13 @@ static int log_load(struct opening *opening)
 	/* What was read from batches need not be read again. */
 	if (opening->recovery.segments_scanned && log->producers.count > 0)
 		log_snapshot_want(log);
+	else
+		log->snapshot_bytes = (uint64_t)opening->recovery.scanned_bytes;
 	producer_state_replicated(&log->producers, log->high_watermark);
 	log->accepted = active->tail;
+	for (uint32_t i = 0; i < log->segment_count; i++)
+		if (log_segment_end(log, i) <= log->recovery_point)
+			log->segments[i]->checkpointed_size = log->segments[i]->tail.size;
 	if (log->recovery_point < end)
 		log->unsynced_since_ns = max_of(shard_now_ns(log->shard), 1ull);
 	return error;
@@ -186,6 +191,7 @@ void log_free(struct log *log)
 	ensure(list_is_empty(&log->queued) && list_is_empty(&log->flying) &&
 		list_is_empty(&log->durable));
 	list_remove(&log->node);
+	log_backlog_forget(log);
 	timer_stop(log->shard, &log->flush_timer);
 	for (uint32_t i = 0; i < log->segment_count; i++)
 		segment_unref(log->segments[i]);
@@ -278,6 +284,7 @@ int log_open(struct log_store *store, const struct log_open *ask, struct log **r
 		return error;
 	}
 	list_push_back(&store->logs, &opening.log->node);
+	log_backlog_count(opening.log);
 	log_store_housekeeping_start(store);
 	log_flush_schedule(opening.log);
 	if (ret_recovery)

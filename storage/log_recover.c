@@ -430,6 +430,7 @@ static int segment_recover(struct opening *opening, struct segment *segment, int
 	}
 	tail.since_index = 0;
 	segment->tail = tail;
+	segment->checkpointed_size = (uint32_t)rewrite_from;
 	segment->tail_known = true;
 	segment->synced = false;
 	/* The active segment's are extended to their full size soon. */

@@ -231,6 +231,7 @@ static int segment_cut(struct log *log, struct segment *segment, int64_t offset)
 	if (error)
 		return error;
 	segment->tail = tail;
+	segment->checkpointed_size = min_of(segment->checkpointed_size, tail.size);
 	segment->tail_known = false;
 	return segment_know_tail(segment);
 }
@@ -258,6 +259,7 @@ static int truncate_fully(struct log *log, int64_t offset)
 	ends_set(log, offset);
 	log->start = log->high_watermark = log->durable_end = offset;
 	log->clean_end = 0;
+	log_backlog_count(log);
 	log->files_start = min_of(log->files_start, offset);
 	if (epoch_cache_clear(&log->epochs))
 		log_epochs_changed(log);
@@ -316,6 +318,9 @@ static int truncate_to(struct log *log, int64_t offset)
 	segment = log_active(log);
 	segment->synced = false;
 	error = segment_cut(log, segment, offset);
+	if (log->recovery_point == offset)
+		segment->checkpointed_size = segment->tail.size;
+	log_backlog_count(log);
 	log->accepted = segment->tail;
 	log->generation++;
 	if (epoch_cache_truncate_end(&log->epochs, offset))

@@ -92,6 +92,7 @@ int log_segment_close(struct log *log, struct segment *segment)
 	if (error)
 		return error;
 	segment->synced = true;
+	segment->checkpointed_size = segment->tail.size;
 	/* Behind it, as far as those before it are synced too; it may have been deleted meanwhile.
 	 */
 	for (uint32_t i = 0; i + 1 < log->segment_count && log->segments[i]->synced; i++) {
@@ -99,6 +100,7 @@ int log_segment_close(struct log *log, struct segment *segment)
 		log->recovery_point = max_of(log->recovery_point, base);
 		log->durable_end = max_of(log->durable_end, base);
 	}
+	log_backlog_count(log);
 	return 0;
 }
 

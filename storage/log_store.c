@@ -43,6 +43,7 @@ struct log_store *log_store_new(struct shard *shard, const struct log_store_opti
 	list_init(&store->lookups);
 	list_init(&store->epochs);
 	list_init(&store->long_syncs);
+	list_init(&store->backlog);
 	list_init(&store->parents);
 	list_init(&store->graves);
 	list_init(&store->free_appends);
@@ -77,7 +78,8 @@ void log_store_free(struct log_store *store)
 		return;
 	ensure(list_is_empty(&store->logs) && list_is_empty(&store->lookups));
 	files_give_way(store->shard, NULL, NULL);
-	if (store->housekeeping_runs || store->cleaner_runs) { /* they come to their end; then the last one frees */
+	ensure(store->backlog_bytes == 0 && list_is_empty(&store->backlog));
+	if (store->housekeeping_runs || store->cleaner_runs || store->backlog_fibers) { /* they come to their end; then the last one frees */
 		store->freed = true;
 		return;
 	}

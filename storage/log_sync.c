@@ -12,8 +12,12 @@
 #include "storage/checkpoint_file.h"
 #include "storage/log_internal.h"
 
-/* Between snapshots of the producers, so that a recovery need not read more headers than that. */
-#define SNAPSHOT_INTERVAL_BYTES (64ull << 20)
+/*
+ * Between snapshots of the producers, so that a recovery need not read the headers of more than that: at the most,
+ * and where so many logs are written to that all of them together would be more than a start should read.
+ */
+#define SNAPSHOT_INTERVAL_BYTES	    (64ull << 20)
+#define SNAPSHOT_INTERVAL_BYTES_MIN (1ull << 20)
 
 /* ---- data ---- */
 
@@ -370,6 +374,15 @@ int log_snapshots_tidy(struct log *log)
 
 /* ---- checkpoints ---- */
 
+static uint64_t snapshot_interval_bytes(const struct log_store *store)
+{
+	uint64_t bytes_max = log_backlog_bytes_max(store);
+	uint64_t share = 2 * bytes_max / max_of(store->backlog_count, 1u);
+
+	share = max_of(share, min_of(bytes_max, SNAPSHOT_INTERVAL_BYTES_MIN));
+	return min_of(share, SNAPSHOT_INTERVAL_BYTES);
+}
+
 int log_checkpoint(struct log *log)
 {
 	uint32_t generation;
@@ -378,6 +391,7 @@ int log_checkpoint(struct log *log)
 	size_t snapshot_size;
 	int64_t target, snapshot_offset;
 	uint64_t messages;
+	uint32_t size;
 	int error;
 
 	log_busy_begin(log);
@@ -402,7 +416,7 @@ int log_checkpoint(struct log *log)
 			goto failed;
 	}
 	/* What is on its way may fail, and would be a producer's last batch all the same. */
-	if (log->snapshot_bytes > SNAPSHOT_INTERVAL_BYTES && log->producers.count) {
+	if (log->snapshot_bytes > snapshot_interval_bytes(log->store)) {
 		log_append_hold(log);
 		if (!log->error)
 			log_snapshot_take(log, &snapshot, &snapshot_size, &snapshot_offset);
@@ -411,13 +425,13 @@ int log_checkpoint(struct log *log)
 	generation = log->generation;
 	active = segment_ref(log_active(log));
 	target = log->readable_end;
+	size = active->tail.size;
 	messages = log->unsynced_messages;
 	/* What is in flight was accepted a moment ago. */
 	log->unsynced_since_ns = log->end > target ? max_of(shard_now_ns(log->shard), 1ull) : 0;
 	error = log->error;
 	if (!error)
 		error = segment_sync(active);
-	segment_unref(active);
 	if (!error)
 		error = log_epochs_write(log);
 	if (snapshot) {
@@ -432,10 +446,13 @@ int log_checkpoint(struct log *log)
 	if (!error && generation == log->generation && !closed_first_unsynced(log)) {
 		log->durable_end = max_of(log->durable_end, target);
 		log->recovery_point = max_of(log->recovery_point, target);
+		active->checkpointed_size = max_of(active->checkpointed_size, size);
+		log_backlog_count(log);
 		log->unsynced_messages -= min_of(messages, log->unsynced_messages);
 	} else if (log->unsynced_since_ns == 0) {
 		log->unsynced_since_ns = max_of(shard_now_ns(log->shard), 1ull);
 	}
+	segment_unref(active);
 failed:
 	if (error && error != -ENOSPC && !log_error_is_passing(error) && !log->error)
 		log_fail(log, error);

@@ -44,6 +44,7 @@ struct segment {
 	struct segment_tail tail;  /* of what is written */
 	bool tail_known; /* the timestamps in TAIL are (a closed segment's are read on need) */
 	bool synced;	 /* closed, and nothing of it is unsynced */
+	uint32_t checkpointed_size; /* bytes of it below the recovery point, when that lies in it */
 	bool finishing;	 /* a fiber is about it */
 	bool pinned; /* its files stay open: their names are about to change */
 	struct index_file indexes[INDEX_KINDS];

@@ -14,6 +14,8 @@
 /* Many logs that are cut at once have many files open for a moment. */
 enum { LOG_STARTS_TRIES = 200 };
 #define LOG_STARTS_RETRY_NS (50 * NS_PER_MS)
+/* At the least between two writes when nothing waits for them. */
+enum { RECOVERY_POINTS_INTERVAL_MS = 1000, INTERVAL_MIN_MS = 100 };
 
 static int forget_begin(struct broker_shard *shard, void *argument)
 {
@@ -45,6 +47,7 @@ int checkpoints_write(struct broker *broker)
 	return error ? error : forget_error;
 }
 
+/* From the end of the last write on. */
 static void checkpoint_timer_set(struct broker *broker)
 {
 	struct shard *shard = broker->shards[SHARD_MAIN].shard;
@@ -59,9 +62,17 @@ static void checkpoint_timer_set(struct broker *broker)
 
 	interval_ms = min_of(interval_ms, recovery_ms);
 	interval_ms = min_of(interval_ms, start_ms);
-
+	if (broker->recovery_points_moved)
+		interval_ms = min_of(interval_ms, (int64_t)RECOVERY_POINTS_INTERVAL_MS);
+	interval_ms = max_of(interval_ms, (int64_t)INTERVAL_MIN_MS);
 	timer_set(shard, &broker->checkpoint_timer,
-		shard_now_ns(shard) + (uint64_t)max_of(interval_ms, (int64_t)100) * NS_PER_MS);
+		broker->checkpoint_ended_ns + (uint64_t)interval_ms * NS_PER_MS);
+}
+
+static void checkpoint_timer_start(struct broker *broker)
+{
+	broker->checkpoint_ended_ns = shard_now_ns(broker->shards[SHARD_MAIN].shard);
+	checkpoint_timer_set(broker);
 }
 
 static void checkpoint_run_begin(struct broker *broker, void (*run)(struct shard *, void *));
@@ -155,6 +166,7 @@ static void checkpoint_fiber(struct shard *shard, void *argument)
 	int error;
 
 	fiber_is_chore(shard, true);
+	broker->recovery_points_moved = false;
 	error = checkpoints_write(broker);
 
 	if (error < 0)
@@ -165,7 +177,7 @@ static void checkpoint_fiber(struct shard *shard, void *argument)
 			shard, log_dirs_metadata(broker->log_dirs)->path, false);
 	disk_room_check(broker);
 	if (!broker->checkpoint_stopped)
-		checkpoint_timer_set(broker);
+		checkpoint_timer_start(broker);
 	checkpoint_run_end(broker);
 }
 
@@ -194,7 +206,7 @@ static void checkpoint_run_begin(struct broker *broker, void (*run)(struct shard
 	broker->checkpoint_runs = false;
 	log_start_waits_answer(&broker->log_start_waits, NULL);
 	if (!broker->checkpoint_stopped)
-		checkpoint_timer_set(broker);
+		checkpoint_timer_start(broker);
 	if (broker->checkpoint_waiter)
 		fiber_wake(broker->shards[SHARD_MAIN].shard, broker->checkpoint_waiter);
 }
@@ -227,11 +239,27 @@ void checkpoints_want(struct broker_shard *shard)
 	nudge_send(&shard->checkpoint_wanted, shard->shard, SHARD_MAIN, checkpoint_wanted);
 }
 
+static void recovery_points_moved(struct shard *shard, struct nudge *nudge)
+{
+	struct broker *broker = container_of(nudge, struct broker_shard, recovery_points_moved)->broker;
+
+	broker->recovery_points_moved = true;
+	if (timer_is_set(&broker->checkpoint_timer))
+		checkpoint_timer_set(broker);
+}
+
+void checkpoints_points_moved(void *argument)
+{
+	struct broker_shard *shard = argument;
+
+	nudge_send(&shard->recovery_points_moved, shard->shard, SHARD_MAIN, recovery_points_moved);
+}
+
 void checkpoints_start(struct broker *broker)
 {
 	broker->checkpoint_timer.fire = checkpoint_due;
 	if (!broker->checkpoint_is_due) {
-		checkpoint_timer_set(broker);
+		checkpoint_timer_start(broker);
 		return;
 	}
 	broker->checkpoint_is_due = false;

@@ -10,6 +10,8 @@
 int checkpoints_write(struct broker *broker);
 /* (any shard) A deleted partition's folder is waited for: writes them soon. */
 void checkpoints_want(struct broker_shard *shard);
+/* (any shard; log_store_options) The recovery points have moved far: writes them within a second. */
+void checkpoints_points_moved(void *shard);
 /* (main shard) Does so from time to time until the broker stops. */
 void checkpoints_start(struct broker *broker);
 

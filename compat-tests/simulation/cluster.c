@@ -74,6 +74,8 @@ void cluster_init(struct cluster *cluster, struct chooser *chooser,
 	snprintf(cluster->options.address, sizeof(cluster->options.address), "10.%u.0.1", index);
 	cluster->options.syncs_each_message = harm >= HARM_POWER;
 	cluster->options.offsets_partitions = (int)pick_between(chooser, 1, 3);
+	/* So little that checkpoints follow each other, or so much that there are those of the time alone. */
+	cluster->options.backlog_bytes_max = cluster->stop_at_ns % 2 ? 8192 : 0;
 	cluster->options.rebalance_delay_ms = (int)choose_below(chooser, 2) * 500;
 	/* What rots is judged by the segment, and what is only compacted is not cut from the front. */
 	cluster->model.history.is_compacted = cluster->model.has_many_rolls &&

@@ -90,6 +90,7 @@ void node_start(struct shard *shard, void *argument)
 	node->shard = shard;
 	node->config = node_config(node);
 	options.config = node->config;
+	options.backlog_bytes_max = node->options->backlog_bytes_max;
 	ensure(broker_new(&options, &node->broker) == 0);
 	node->broker->authorizer = node->options->authorizer;
 	program = broker_program(node->broker);

@@ -14,6 +14,7 @@ struct node_options {
 	bool syncs_each_message; /* log.flush.interval.messages=1 */
 	int offsets_partitions;	 /* of __consumer_offsets; 0: one */
 	int rebalance_delay_ms;
+	uint64_t backlog_bytes_max; /* see struct broker_options */
 	bool is_verbose;		     /* log lines go to standard error */
 	const struct authorizer *authorizer; /* NULL allows everything */
 };
