@@ -21,7 +21,6 @@ struct produce_part {
 	struct partition *partition; /* for the home shard */
 	struct produce_response_partition_produce_response *answer;
 	struct bytes records;
-	int16_t leader_id_error;
 	int32_t leader_id, leader_epoch;
 };
 
@@ -38,10 +37,11 @@ struct produce {
 	int16_t acks;
 	struct produce_part *parts;
 	uint32_t part_count;
-	struct produce_named *named; /* when there is more than one */
+	/* When there is more than one partition: */
+	struct produce_named *named;
 	uint32_t named_count;
 	/* What Kafka does but doesn't tell: an append beside which the same partition was refused. */
-	struct produce_response_partition_produce_response untold;
+	struct produce_response_partition_produce_response *untold;
 };
 
 static struct produce *produce_of(struct request *request)
@@ -287,11 +287,11 @@ static void produce_partition_again(struct produce *produce, struct produce_name
 		if (!late || !named->answer->error_code)
 			produce_refuse(produce, named->answer, error);
 		if (named->part)
-			named->part->answer = &produce->untold;
+			named->part->answer = produce->untold;
 	} else if (named->part) {
 		named->part->records = data->records.bytes;
 	} else {
-		named->part = produce_part_add(produce, topic, data, &produce->untold);
+		named->part = produce_part_add(produce, topic, data, produce->untold);
 	}
 }
 
@@ -440,11 +440,18 @@ void handle_produce(struct request *request)
 	for (int32_t i = 0; i < message->topic_data_count; i++)
 		partitions += (uint32_t)max_of(message->topic_data[i].partition_data_count, 0);
 	if (!produce ||
-		!(produce->parts = request_new_array(request, struct produce_part, partitions)) ||
-		!(produce->named = request_new_array(
-			  request, struct produce_named, partitions == 1 ? 0 : partitions))) {
+		!(produce->parts = request_new_array(request, struct produce_part, partitions))) {
 		request_out_of_memory(request);
 		return;
+	}
+	if (partitions != 1) {
+		produce->named = request_new_array(request, struct produce_named, partitions);
+		produce->untold = request_new(
+			request, struct produce_response_partition_produce_response);
+		if (!produce->named || !produce->untold) {
+			request_out_of_memory(request);
+			return;
+		}
 	}
 	request->context = produce;
 	produce->request = request;
