@@ -186,7 +186,7 @@ struct linux_shard {
 	int asleep;			 /* atomic: a sender must wake it */
 	_Alignas(64) uint64_t polled_ns; /* when events were last looked for */
 	struct task round; /* runs behind what was queued before it; see loop.c */
-	unsigned rounds;   /* since events were looked for */
+	unsigned rounds;   /* counted since events were looked for */
 	bool round_queued;
 	struct event_source *dead; /* freed when no event of this turn can name them any more */
 	struct chunk *free_chunks;

@@ -156,22 +156,26 @@ static void loop_round_run(struct shard *any, struct task *task)
 		shard_post(any, task);
 }
 
-static void loop_rounds_begin(struct linux_shard *shard)
+/* Counts the rounds from here on. */
+static void loop_rounds_count(struct linux_shard *shard)
 {
-	shard->rounds = 0;
-	if (shard->round_queued || list_is_empty(&shard->shard.ready))
+	if (shard->round_queued)
 		return;
 	shard->round_queued = true;
 	shard->round.run = loop_round_run;
 	shard_post(&shard->shard, &shard->round);
 }
 
-static bool loop_events_are_due(const struct linux_shard *shard)
+static bool loop_events_are_due(struct linux_shard *shard)
 {
 	uint64_t since_ns = shard->shard.now_ns - shard->polled_ns;
 
-	return !shard_has_tasks(&shard->shard) || since_ns > TURN_NS_MAX ||
-	       (since_ns > TURN_NS && shard->rounds >= TURN_ROUNDS);
+	if (!shard_has_tasks(&shard->shard) || since_ns > TURN_NS_MAX)
+		return true;
+	if (since_ns <= TURN_NS)
+		return false;
+	loop_rounds_count(shard);
+	return shard->rounds >= TURN_ROUNDS;
 }
 
 static void loop_free_dead(struct linux_shard *shard)
@@ -206,7 +210,7 @@ static void loop_events(struct linux_shard *shard)
 		loop_step_ended(shard);
 	}
 	loop_free_dead(shard);
-	loop_rounds_begin(shard);
+	shard->rounds = 0;
 }
 
 void loop_run(struct linux_shard *shard)
