@@ -16,6 +16,8 @@
 #define SHARE_BYTES_MIN (64ull << 10)
 /* After a round that moved no recovery point. */
 #define FRUITLESS_NS NS_PER_S
+/* The owner, within a round. */
+#define TELL_NS NS_PER_S
 
 /* ---- the count ---- */
 
@@ -73,6 +75,13 @@ uint64_t log_backlog_bytes_max(const struct log_store *store)
 	return BACKLOG_BYTES_MAX_DEFAULT / shard_count(store->shard);
 }
 
+static void tell(struct log_store *store)
+{
+	store->backlog_told_ns = shard_now_ns(store->shard);
+	if (store->options.recovery_points_moved)
+		store->options.recovery_points_moved(store->options.argument);
+}
+
 static void serve(struct log *log)
 {
 	struct log_store *store = log->store;
@@ -82,7 +91,12 @@ static void serve(struct log *log)
 	log->backlog_is_served = true;
 	log_checkpoint(log);
 	log->backlog_is_served = false;
-	store->backlog_moved |= log->recovery_point > before;
+	if (log->recovery_point > before) {
+		store->backlog_moved = true;
+		/* On a slow disk a round takes long. */
+		if (shard_now_ns(store->shard) - store->backlog_told_ns >= TELL_NS)
+			tell(store);
+	}
 	log_fiber_end(log);
 }
 
@@ -90,8 +104,8 @@ static void round_end(struct log_store *store)
 {
 	if (!store->backlog_moved)
 		store->backlog_not_before_ns = shard_now_ns(store->shard) + FRUITLESS_NS;
-	else if (store->options.recovery_points_moved)
-		store->options.recovery_points_moved(store->options.argument);
+	else
+		tell(store);
 }
 
 static void round_fiber(struct shard *shard, void *argument)
@@ -130,6 +144,7 @@ void log_backlog_bound(struct log_store *store)
 	store->backlog_share =
 		max_of(max / 2 / store->backlog_count, min_of(max / 64, SHARE_BYTES_MIN));
 	store->backlog_moved = false;
+	store->backlog_told_ns = shard_now_ns(store->shard);
 	while (store->backlog_fibers < min_of(store->backlog_count, (uint32_t)LOG_BACKLOG_FIBERS_MAX) &&
 		fiber_start(store->shard, round_fiber, store) == 0)
 		store->backlog_fibers++;

@@ -56,7 +56,7 @@ struct log_store {
 	uint32_t backlog_fibers; /* of the round that runs */
 	uint32_t backlog_left;	 /* logs that it has not looked at */
 	uint64_t backlog_share;	 /* bytes; logs with less are passed over */
-	uint64_t backlog_not_before_ns;
+	uint64_t backlog_not_before_ns, backlog_told_ns;
 	bool backlog_moved; /* some recovery point in this round */
 	struct list parents; /* struct log_parent, see log_names.c */
 	struct list graves;	  /* struct log_grave, by time */
