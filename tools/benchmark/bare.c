@@ -38,6 +38,35 @@ void bare_answer(uint8_t *to, const uint8_t *correlation_id)
 	memset(to + 8, 0, BARE_ANSWER_BYTES - 8);
 }
 
+bool bare_frames_receive(struct bare_framed_peer *peer,
+	void (*serve)(struct bare_framed_peer *peer, const uint8_t *frame, size_t size))
+{
+	ssize_t n = recv(peer->bare.fd, peer->data + peer->size, BARE_FRAME_MAX - peer->size,
+		MSG_DONTWAIT);
+	size_t at = 0;
+
+	if (n < 0 && errno == EAGAIN)
+		return true;
+	if (n <= 0)
+		return false;
+	peer->size += (size_t)n;
+	while (peer->size - at >= 4) {
+		size_t size = load_be32(peer->data + at) + 4;
+
+		if (size > BARE_FRAME_MAX) {
+			errno = EMSGSIZE;
+			bare_die("a request");
+		}
+		if (size > peer->size - at)
+			break;
+		serve(peer, peer->data + at, size);
+		at += size;
+	}
+	memmove(peer->data, peer->data + at, peer->size - at);
+	peer->size -= at;
+	return true;
+}
+
 void bare_files_open(struct bare_files *files, const char *folder, unsigned count)
 {
 	struct rlimit limit;

@@ -10,11 +10,19 @@
 enum {
 	BARE_ANSWER_BYTES = 60, /* as a Produce response of one partition */
 	BARE_FILES_MAX = 10000,
+	BARE_FRAME_MAX = 16384, /* of a server that looks at whole requests */
 };
 
 /* Embedded in what a server knows of a connection. */
 struct bare_peer {
 	int fd;
+};
+
+/* The same, of a server that looks at whole requests. */
+struct bare_framed_peer {
+	struct bare_peer bare;
+	size_t size; /* of what has come of the next requests */
+	uint8_t data[BARE_FRAME_MAX];
 };
 
 /* One for each partition. */
@@ -31,6 +39,11 @@ void bare_send(int fd, const void *data, size_t size, int flags);
 
 /* A response of BARE_ANSWER_BYTES at TO that says nothing but the correlation id. */
 void bare_answer(uint8_t *to, const uint8_t *correlation_id);
+
+/* Receives what has come, and has SERVE look at each request that is whole, with its size field. False
+ * when the peer has gone. */
+bool bare_frames_receive(struct bare_framed_peer *peer,
+	void (*serve)(struct bare_framed_peer *peer, const uint8_t *frame, size_t size));
 
 /* New files of the names 0 to COUNT - 1 in a folder that is there. */
 void bare_files_open(struct bare_files *files, const char *folder, unsigned count);

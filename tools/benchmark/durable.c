@@ -1,22 +1,10 @@
 #include "tools/benchmark/durable.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "protocol/crc32c.h"
 
-enum {
-	RECEIVED_MAX = 1 << 14, /* of one connection: its requests are small, and it has few in flight */
-	ANSWERS_MAX = 4096,	/* that wait for a sync; more connections than any row has */
-};
-
-struct durable_peer {
-	struct bare_peer bare;
-	size_t size;
-	uint8_t data[RECEIVED_MAX];
-};
+enum { ANSWERS_MAX = 4096 }; /* that wait for a sync; more connections than any row has */
 
 /* Of a request that is written and not yet answered. */
 struct answer {
@@ -44,7 +32,7 @@ static void turn_end(void)
 	answer_count = files_dirty = 0;
 }
 
-static void produce_serve(const struct durable_peer *peer, const uint8_t *frame, size_t size)
+static void produce_serve(struct bare_framed_peer *peer, const uint8_t *frame, size_t size)
 {
 	if (answer_count == ANSWERS_MAX)
 		turn_end();
@@ -59,37 +47,16 @@ static void produce_serve(const struct durable_peer *peer, const uint8_t *frame,
 
 static bool durable_peer_serve(struct bare_peer *bare)
 {
-	struct durable_peer *peer = container_of(bare, struct durable_peer, bare);
-	ssize_t n =
-		recv(bare->fd, peer->data + peer->size, RECEIVED_MAX - peer->size, MSG_DONTWAIT);
-	size_t at = 0;
+	struct bare_framed_peer *peer = container_of(bare, struct bare_framed_peer, bare);
 
-	if (n < 0 && errno == EAGAIN)
+	if (bare_frames_receive(peer, produce_serve))
 		return true;
-	if (n <= 0) {
-		turn_end(); /* none of its answers may wait longer than its socket is open */
-		return false;
-	}
-	peer->size += (size_t)n;
-	while (peer->size - at >= 4) {
-		size_t size = load_be32(peer->data + at) + 4;
-
-		if (size > RECEIVED_MAX) {
-			errno = EMSGSIZE;
-			bare_die("a request");
-		}
-		if (size > peer->size - at)
-			break;
-		produce_serve(peer, peer->data + at, size);
-		at += size;
-	}
-	memmove(peer->data, peer->data + at, peer->size - at);
-	peer->size -= at;
-	return true;
+	turn_end(); /* none of its answers may wait longer than its socket is open */
+	return false;
 }
 
 void durable_serve(uint16_t port, const struct bare_files *given)
 {
 	files = given;
-	bare_serve(port, sizeof(struct durable_peer), durable_peer_serve, turn_end);
+	bare_serve(port, sizeof(struct bare_framed_peer), durable_peer_serve, turn_end);
 }

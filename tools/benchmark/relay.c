@@ -10,7 +10,6 @@
 
 enum {
 	KEY_FETCH = 1,
-	RECEIVED_MAX = 16384, /* of a peer, and so the largest request */
 	WAITING_MAX = 65536,  /* bytes of batches that no Fetch has asked for yet, of a partition */
 	FETCH_HEAD_BYTES = 57, /* of a response, up to the size of the records */
 	FETCH_TAIL_BYTES = 3,  /* tags of the partition, the topic, the response */
@@ -18,10 +17,8 @@ enum {
 };
 
 struct relay_peer {
-	struct bare_peer bare;
+	struct bare_framed_peer framed;
 	struct mailbox *mailbox; /* of a consumer that has asked */
-	uint8_t data[RECEIVED_MAX];
-	size_t size;
 };
 
 /* Of a partition: a Fetch that waits, or batches that wait for one. */
@@ -36,6 +33,9 @@ struct mailbox {
 static const struct bare_files *files;
 static struct mailbox *mailboxes; /* [partition] */
 static uint32_t checksum;	  /* of everything, so that no compiler leaves it out */
+/* Of the Produce requests that came at once. No request is smaller than its answer: they fit. */
+static uint8_t answers[BARE_FRAME_MAX];
+static size_t answers_size;
 
 /* Requests are as the generator makes them: their fields are not checked. */
 static const uint8_t *uvarint_read(const uint8_t *at, uint32_t *ret)
@@ -128,7 +128,7 @@ static void fetch_serve(struct relay_peer *peer, const uint8_t *frame)
 		peer->mailbox = mailbox_of(partition);
 	}
 	mailbox = peer->mailbox;
-	mailbox->consumer = peer->bare.fd;
+	mailbox->consumer = peer->framed.bare.fd;
 	mailbox->is_asked = true;
 	memcpy(mailbox->correlation_id, frame + 8, 4);
 	if (mailbox->size > 0)
@@ -164,43 +164,26 @@ static void consumer_forget(struct relay_peer *peer)
 		peer->mailbox->is_asked = false;
 }
 
+static void frame_serve(struct bare_framed_peer *framed, const uint8_t *frame, size_t size)
+{
+	if (load_be16(frame + 4) == KEY_FETCH) {
+		fetch_serve(container_of(framed, struct relay_peer, framed), frame);
+		return;
+	}
+	bare_answer(answers + answers_size, frame + 8);
+	answers_size += BARE_ANSWER_BYTES;
+	produce_serve(frame);
+}
+
 static bool relay_peer_serve(struct bare_peer *bare)
 {
-	struct relay_peer *peer = container_of(bare, struct relay_peer, bare);
-	ssize_t n =
-		recv(bare->fd, peer->data + peer->size, RECEIVED_MAX - peer->size, MSG_DONTWAIT);
-	uint8_t answers[RECEIVED_MAX];
-	size_t at = 0, answers_size = 0;
+	struct relay_peer *peer = container_of(bare, struct relay_peer, framed.bare);
 
-	if (n < 0 && errno == EAGAIN)
-		return true;
-	if (n <= 0) {
+	answers_size = 0;
+	if (!bare_frames_receive(&peer->framed, frame_serve)) {
 		consumer_forget(peer);
 		return false;
 	}
-	peer->size += (size_t)n;
-	while (peer->size - at >= 4) {
-		const uint8_t *frame = peer->data + at;
-		size_t size = load_be32(frame) + 4;
-
-		if (size > RECEIVED_MAX) {
-			errno = EMSGSIZE;
-			bare_die("a request");
-		}
-		if (size > peer->size - at)
-			break;
-		at += size;
-		if (load_be16(frame + 4) == KEY_FETCH) {
-			fetch_serve(peer, frame);
-			continue;
-		}
-		/* No request is smaller than its answer: they fit. */
-		bare_answer(answers + answers_size, frame + 8);
-		answers_size += BARE_ANSWER_BYTES;
-		produce_serve(frame);
-	}
-	memmove(peer->data, peer->data + at, peer->size - at);
-	peer->size -= at;
 	if (answers_size)
 		bare_send(bare->fd, answers, answers_size, 0);
 	return true;
