@@ -42,19 +42,6 @@ static void run(void (*body)(struct fixture *fixture), bool closes)
 	world_free(world);
 }
 
-static void logs_open(struct fixture *fixture, struct log **logs)
-{
-	struct log_open ask = {.folder = "data", .topic = STR("topic"), .config = fixture->config};
-	char name[32];
-
-	for (int i = 0; i < LOGS; i++) {
-		snprintf(name, sizeof(name), "topic-%d", i + 1);
-		ask.name = name;
-		ask.partition = i + 1;
-		must_eq(log_open(fixture->store, &ask, &logs[i], NULL), 0);
-	}
-}
-
 static void append(struct log *log, size_t value_size, int64_t from_ms)
 {
 	must_eq(fixture_append(log, &(struct fixture_batch){.count = 1,
@@ -88,7 +75,7 @@ static void much_is_written(struct fixture *fixture)
 {
 	struct log *logs[LOGS];
 
-	logs_open(fixture, logs);
+	fixture_open_more(fixture, logs, LOGS);
 	for (int i = 0; i < BATCHES; i++) {
 		append(logs[i % LOGS], VALUE_SIZE, 1 + i);
 		must_leq(fixture->store->backlog_bytes, (uint64_t)BOUND + 2 * VALUE_SIZE);
@@ -112,7 +99,7 @@ static void one_writes_most(struct fixture *fixture)
 {
 	struct log *logs[LOGS];
 
-	logs_open(fixture, logs);
+	fixture_open_more(fixture, logs, LOGS);
 	for (int i = 0; i < LOGS - 1; i++)
 		append(logs[i], 100, 1);
 	for (int i = 0; i < BATCHES / 4; i++)

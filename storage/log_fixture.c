@@ -390,6 +390,19 @@ int fixture_sync(struct log *log)
 	return wait.op.result;
 }
 
+void fixture_open_more(struct fixture *fixture, struct log **ret_logs, int count)
+{
+	struct log_open ask = {.folder = "data", .topic = STR("topic"), .config = fixture->config};
+	char name[32];
+
+	for (int i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "topic-%d", i + 1);
+		ask.name = name;
+		ask.partition = i + 1;
+		must_eq(log_open(fixture->store, &ask, &ret_logs[i], NULL), 0);
+	}
+}
+
 /* In a fiber, so that what waits for the disk may find another recovery point: then it is looked at again. */
 void fixture_check_backlog(struct log *log)
 {

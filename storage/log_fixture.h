@@ -121,5 +121,7 @@ int fixture_read_all(struct log *log, int64_t offset,
 /* -1 when there is none. */
 int64_t fixture_offset_for_time(struct log *log, int64_t timestamp_ms, int64_t *ret_timestamp);
 int fixture_sync(struct log *log);
+/* COUNT logs beside the fixture's own, topic-1 and so on; the caller closes them. */
+void fixture_open_more(struct fixture *fixture, struct log **ret_logs, int count);
 /* What the log counts as past its recovery point is what its batches say. */
 void fixture_check_backlog(struct log *log);

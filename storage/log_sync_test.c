@@ -220,15 +220,8 @@ static bool crowd_is_durable(const struct crowd *crowd)
 static void crowd_syncs(struct fixture *fixture)
 {
 	struct crowd *crowd = fixture->argument;
-	struct log_open ask = {.folder = "data", .topic = STR("topic"), .config = fixture->config};
-	char name[32];
 
-	for (int i = 0; i < LOGS; i++) {
-		snprintf(name, sizeof(name), "topic-%d", i + 1);
-		ask.name = name;
-		ask.partition = i + 1;
-		must_eq(log_open(fixture->store, &ask, &crowd->logs[i], NULL), 0);
-	}
+	fixture_open_more(fixture, crowd->logs, LOGS);
 	for (int i = 0; i < LOGS; i++)
 		fixture_send(crowd->logs[i], &crowd->sent[i],
 			&(struct fixture_batch){.count = 1, .from_ms = 1, .producer_id = -1});

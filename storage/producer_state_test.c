@@ -178,8 +178,6 @@ Test(producer_state, a_late_marker_of_transaction_version_2_is_fenced)
 	cr_assert_eq(mark(1, 3, 0, false, 2), KAFKA_INVALID_PRODUCER_EPOCH);
 }
 
-/* Every prefix of a random history is taken back, and the state is as it was: seen by its snapshot.
- */
 enum { REVERTED_IDS = 8 };
 
 /* All that is kept of the batches of producers 0 to REVERTED_IDS - 1, the newest first. */
@@ -200,6 +198,8 @@ static void batches_copy(struct kept_batches *to)
 	}
 }
 
+/* Every prefix of a random history is taken back, and the state is as it was: seen by its snapshot, and by the
+ * batches that are kept. */
 Test(producer_state, changes_are_taken_back_newest_first)
 {
 	enum { STEPS = 200 };
