@@ -30,10 +30,10 @@ static struct {
 static int snappy_need(void)
 {
 	static const struct library_function functions[] = {
-		{"snappy_compress", &library.snappy_compress},
-		{"snappy_max_compressed_length", &library.snappy_max_compressed_length},
-		{"snappy_uncompress", &library.snappy_uncompress},
-		{"snappy_uncompressed_length", &library.snappy_uncompressed_length},
+		LIBRARY_ROW(library, snappy_compress),
+		LIBRARY_ROW(library, snappy_max_compressed_length),
+		LIBRARY_ROW(library, snappy_uncompress),
+		LIBRARY_ROW(library, snappy_uncompressed_length),
 	};
 	static struct library snappy = {.file = "libsnappy.so.1",
 		.functions = functions,

@@ -21,6 +21,8 @@ struct library {
 
 /* A member of a struct of pointers, with the name and the type of FUNCTION. */
 #define LIBRARY_FUNCTION(function) __typeof__(function) *function
+/* Its row among the functions of the library. */
+#define LIBRARY_ROW(pointers, function) {#function, &(pointers).function}
 
 /*
  * Afterwards all functions may be called, by any thread. Cheap once they may. The first call reads files:

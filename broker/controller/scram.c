@@ -26,13 +26,13 @@ static struct {
 static int crypto_need(void)
 {
 	static const struct library_function functions[] = {
-		{"EVP_DecodeBlock", &crypto.EVP_DecodeBlock},
-		{"EVP_Digest", &crypto.EVP_Digest},
-		{"EVP_MD_get_size", &crypto.EVP_MD_get_size},
-		{"EVP_sha256", &crypto.EVP_sha256},
-		{"EVP_sha512", &crypto.EVP_sha512},
-		{"HMAC", &crypto.HMAC},
-		{"PKCS5_PBKDF2_HMAC", &crypto.PKCS5_PBKDF2_HMAC},
+		LIBRARY_ROW(crypto, EVP_DecodeBlock),
+		LIBRARY_ROW(crypto, EVP_Digest),
+		LIBRARY_ROW(crypto, EVP_MD_get_size),
+		LIBRARY_ROW(crypto, EVP_sha256),
+		LIBRARY_ROW(crypto, EVP_sha512),
+		LIBRARY_ROW(crypto, HMAC),
+		LIBRARY_ROW(crypto, PKCS5_PBKDF2_HMAC),
 	};
 	static struct library library = {.file = "libcrypto.so.3",
 		.functions = functions,
